@@ -1,0 +1,405 @@
+//! The steps, taken for real: rustix where the call has flags that std cannot name, fs2 for flock(2).
+
+use super::{Access, Birth, Handle, Holder, Identity, Kind, Owner, Stat, Steps, Store, Watch};
+use crate::time::Time;
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The real file system.
+#[derive(Debug, Default)]
+pub struct Posix {
+    /// Set once the file system said that it does not know RENAME_NOREPLACE: names are unique by construction, so the
+    /// plain rename that follows overwrites nothing (rename(2), EINVAL).
+    plain_rename: AtomicBool,
+    /// Set once the kernel said that it does not know openat2(2) (before Linux 5.6, or a seccomp filter).
+    no_openat2: AtomicBool,
+}
+
+/// Clears the process's file mode creation mask, so that everything is created with its final mode, and returns the old
+/// one, which a job gets back.
+pub fn clear_umask() -> Mode {
+    rustix::process::umask(Mode::empty())
+}
+
+const FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+const DIR: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY);
+
+impl Posix {
+    fn open_below(&self, at: &File, path: &Path) -> io::Result<File> {
+        #[cfg(target_os = "linux")]
+        if !self.no_openat2.load(Ordering::Relaxed) {
+            let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+            match retry_on_intr(|| sys::openat2(at, path, DIR, Mode::empty(), resolve)) {
+                Err(Errno::NOSYS | Errno::PERM) => self.no_openat2.store(true, Ordering::Relaxed),
+                other => return Ok(File::from(other?)),
+            }
+        }
+        let mut dir: Option<File> = None;
+        for part in path {
+            let parent = dir.as_ref().unwrap_or(at);
+            dir = Some(File::from(retry_on_intr(|| sys::openat(parent, part, DIR, Mode::empty()))?));
+        }
+        dir.ok_or_else(|| Errno::INVAL.into())
+    }
+}
+
+impl Steps for Posix {
+    fn now(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Time::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn random(&self, into: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            done +=
+                retry_on_intr(|| rustix::rand::getrandom(&mut into[done..], rustix::rand::GetRandomFlags::empty()))?;
+        }
+        Ok(())
+    }
+
+    fn boot_id(&self) -> String {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
+    }
+
+    fn open_queue(&self, path: &Path) -> io::Result<Handle> {
+        let flags = OFlags::CLOEXEC | OFlags::DIRECTORY;
+        Ok(Handle::real(File::from(retry_on_intr(|| sys::open(path, flags, Mode::empty()))?)))
+    }
+
+    fn stat_path(&self, path: &Path) -> io::Result<Stat> {
+        Ok(convert(&retry_on_intr(|| sys::stat(path))?))
+    }
+
+    fn make_queue(&self, path: &Path, birth: Birth) -> io::Result<()> {
+        retry_on_intr(|| sys::mkdir(path, Mode::from_raw_mode(birth.mode)))?;
+        let made = File::from(sys::open(path, DIR, Mode::empty())?);
+        settle_birth(&made, birth)
+    }
+
+    fn inherited(&self, fd: i32) -> io::Result<Handle> {
+        if fd < 3 {
+            return Err(Errno::BADF.into());
+        }
+        // SAFETY: the number is only passed to fcntl(2), which says EBADF where it is no descriptor.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        Ok(Handle::real(File::from(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)))
+    }
+
+    fn open_dir(&self, at: &Handle, path: &Path) -> io::Result<Handle> {
+        Ok(Handle::real(self.open_below(at.file()?, path)?))
+    }
+
+    fn open(&self, at: &Handle, name: &OsStr, access: Access) -> io::Result<Handle> {
+        let how = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+        };
+        let at = at.file()?;
+        Ok(Handle::real(File::from(retry_on_intr(|| sys::openat(at, name, FILE | how, Mode::empty()))?)))
+    }
+
+    fn create(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<Handle> {
+        let flags = FILE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let (at, mode) = (at.file()?, Mode::from_raw_mode(birth.mode));
+        let file = File::from(retry_on_intr(|| sys::openat(at, name, flags, mode))?);
+        if birth.owner.is_some() {
+            settle_birth(&file, birth)?;
+        }
+        Ok(Handle::real(file))
+    }
+
+    fn create_unnamed(&self, at: &Handle) -> io::Result<Handle> {
+        #[cfg(target_os = "linux")]
+        {
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            let at = at.file()?;
+            match retry_on_intr(|| sys::openat(at, ".", flags, Mode::RUSR | Mode::WUSR)) {
+                Ok(fd) => Ok(Handle::real(File::from(fd))),
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSPC | Errno::DQUOT | Errno::ROFS) => {
+                    let fd = sys::memfd_create("mq-body", sys::MemfdFlags::CLOEXEC)?;
+                    Ok(Handle::real(File::from(fd)))
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let mut bytes = [0_u8; 16];
+            self.random(&mut bytes)?;
+            let name = format!("body-{:032x}", u128::from_be_bytes(bytes));
+            let handle = self.create(at, OsStr::new(&name), Birth { mode: 0o600, owner: None })?;
+            self.unlink(at, OsStr::new(&name))?;
+            Ok(handle)
+        }
+    }
+
+    fn make_dir(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<()> {
+        let at = at.file()?;
+        retry_on_intr(|| sys::mkdirat(at, name, Mode::from_raw_mode(birth.mode)))?;
+        if birth.owner.is_some() {
+            let made = File::from(sys::openat(at, name, DIR, Mode::empty())?);
+            settle_birth(&made, birth)?;
+        }
+        Ok(())
+    }
+
+    fn stat(&self, of: &Handle) -> io::Result<Stat> {
+        Ok(convert(&sys::fstat(of.file()?)?))
+    }
+
+    fn stat_at(&self, at: &Handle, name: &OsStr) -> io::Result<Stat> {
+        Ok(convert(&sys::statat(at.file()?, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    fn list(&self, dir: &Handle, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
+        list(dir.file()?, each)
+    }
+
+    fn read_at(&self, from: &Handle, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let from = from.file()?;
+        Ok(retry_on_intr(|| rustix::io::pread(from, &mut *into, offset))?)
+    }
+
+    fn write_at(&self, to: &Handle, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let to = to.file()?;
+        Ok(retry_on_intr(|| rustix::io::pwrite(to, bytes, offset))?)
+    }
+
+    fn copy(&self, from: &Handle, offset: u64, to: &Handle, to_offset: u64, length: u64) -> io::Result<u64> {
+        copy(from.file()?, offset, to.file()?, to_offset, length)
+    }
+
+    fn truncate(&self, file: &Handle, length: u64) -> io::Result<()> {
+        let file = file.file()?;
+        Ok(retry_on_intr(|| sys::ftruncate(file, length))?)
+    }
+
+    fn touch(&self, file: &Handle) -> io::Result<()> {
+        Ok(sys::futimens(file.file()?, &NOW)?)
+    }
+
+    fn touch_at(&self, at: &Handle, name: &OsStr) -> io::Result<()> {
+        Ok(sys::utimensat(at.file()?, name, &NOW, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    // No EINTR retry in the three flushes below: whatever one returns is final (DESIGN: never retry a failed fsync).
+    fn sync_file(&self, file: &Handle) -> io::Result<()> {
+        Ok(sys::fsync(file.file()?)?)
+    }
+
+    fn sync_dir(&self, dir: &Handle) -> io::Result<()> {
+        Ok(sys::fsync(dir.file()?)?)
+    }
+
+    fn sync_all(&self, on: &Handle) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        return Ok(sys::syncfs(on.file()?)?);
+        #[cfg(not(target_os = "linux"))]
+        {
+            sys::fsync(on.file()?)?;
+            rustix::fs::sync();
+            Ok(())
+        }
+    }
+
+    fn try_lock(&self, file: &Handle) -> io::Result<bool> {
+        match fs2::FileExt::try_lock_exclusive(file.file()?) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock(&self, file: &Handle, patience: Duration) -> io::Result<bool> {
+        if self.try_lock(file)? {
+            return Ok(true);
+        }
+        // Waiting in the kernel keeps waiters in their order and wakes them at once, but flock(2) knows no time limit. So
+        // a second thread waits on a duplicate, which is the same lock. When patience ends it is left behind with its
+        // duplicate: should the lock still come, closing that gives it up.
+        let twin = file.file()?.try_clone()?;
+        let (tell, told) = mpsc::sync_channel(1);
+        std::thread::Builder::new().name("lock".into()).stack_size(64 << 10).spawn(move || {
+            let got = loop {
+                match fs2::FileExt::lock_exclusive(&twin) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                    got => break got,
+                }
+            };
+            let _ = tell.send(got);
+        })?;
+        match told.recv_timeout(patience) {
+            Ok(got) => got.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn unlock(&self, file: &Handle) -> io::Result<()> {
+        fs2::FileExt::unlock(file.file()?)
+    }
+
+    fn holder(&self, of: &Stat) -> Option<Holder> {
+        // One line a lock: `1: FLOCK  ADVISORY  WRITE 713 fd:00:1053 0 EOF` (proc_locks(5)); a waiter's has `->`.
+        let table = std::fs::read_to_string("/proc/locks").ok()?;
+        let inode = of.identity.inode.to_string();
+        table.lines().find_map(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let flock = words.next()? == "FLOCK";
+            let pid: u32 = words.nth(2)?.parse().ok()?;
+            let (_, found) = words.next()?.rsplit_once(':')?;
+            (flock && pid > 0 && found == inode).then_some(Holder { pid })
+        })
+    }
+
+    fn rename(&self, from: &Handle, name: &OsStr, to: &Handle, new: &OsStr) -> io::Result<()> {
+        let (from, to) = (from.file()?, to.file()?);
+        if !self.plain_rename.load(Ordering::Relaxed) {
+            match sys::renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.plain_rename.store(true, Ordering::Relaxed),
+                other => return Ok(other?),
+            }
+        }
+        if sys::statat(to, new, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(Errno::EXIST.into());
+        }
+        Ok(sys::renameat(from, name, to, new)?)
+    }
+
+    fn replace(&self, from: &Handle, name: &OsStr, to: &Handle, new: &OsStr) -> io::Result<()> {
+        Ok(sys::renameat(from.file()?, name, to.file()?, new)?)
+    }
+
+    fn unlink(&self, at: &Handle, name: &OsStr) -> io::Result<()> {
+        Ok(sys::unlinkat(at.file()?, name, AtFlags::empty())?)
+    }
+
+    fn remove_dir(&self, at: &Handle, name: &OsStr) -> io::Result<()> {
+        Ok(sys::unlinkat(at.file()?, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn store(&self, of: &Handle) -> io::Result<Store> {
+        super::store::identify(of.file()?)
+    }
+
+    fn watch(&self, wake: &Path, claimed: &Path) -> io::Result<Option<Watch>> {
+        Watch::open(wake, claimed)
+    }
+}
+
+const NOW: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 0, tv_nsec: sys::UTIME_NOW },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: sys::UTIME_NOW },
+};
+
+/// Gives a fresh thing its owner, then its mode again, which chown(2) may have cut.
+fn settle_birth(made: &File, birth: Birth) -> io::Result<()> {
+    if let Some(owner) = birth.owner {
+        let (user, group) = (rustix::fs::Uid::from_raw(owner.user), rustix::fs::Gid::from_raw(owner.group));
+        sys::fchown(made, Some(user), Some(group))?;
+    }
+    Ok(sys::fchmod(made, Mode::from_raw_mode(birth.mode))?)
+}
+
+fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Symlink,
+        _ => Kind::Other,
+    }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless, clippy::cast_sign_loss, clippy::useless_conversion)] // widths differ by system
+fn convert(stat: &sys::Stat) -> Stat {
+    let time =
+        |seconds: i64, nanos: i64| Time::from_micros(seconds.max(0) as u64 * 1_000_000 + nanos.max(0) as u64 / 1_000);
+    Stat {
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
+        identity: Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+        size: stat.st_size as u64,
+        modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        links: stat.st_nlink as u64,
+        mode: stat.st_mode as u32 & 0o7777,
+        owner: Owner { user: stat.st_uid, group: stat.st_gid },
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn list(dir: &File, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    sys::seek(dir, sys::SeekFrom::Start(0))?;
+    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut entries = sys::RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            // Some file systems do not say (readdir(3), DT_UNKNOWN).
+            FileType::Unknown => match sys::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => kind_of(FileType::from_raw_mode(stat.st_mode)),
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            },
+            known => kind_of(known),
+        };
+        if each(name, kind).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn list(dir: &File, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    for entry in sys::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let kind = match sys::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => kind_of(FileType::from_raw_mode(stat.st_mode)),
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if each(name, kind).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &File, offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let (mut source, mut target) = (offset, to_offset);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(1 << 30);
+        match retry_on_intr(|| sys::copy_file_range(from, Some(&mut source), to, Some(&mut target), length)) {
+            // Between file systems, or into memory: by hand, below.
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::PERM) => (),
+            other => return Ok(other? as u64),
+        }
+    }
+    let mut buffer = vec![0_u8; usize::try_from(length.min(256 << 10)).unwrap_or(256 << 10)];
+    let got = retry_on_intr(|| rustix::io::pread(from, &mut *buffer, offset))?;
+    let mut done = 0;
+    while done < got {
+        done += retry_on_intr(|| rustix::io::pwrite(to, &buffer[done..got], to_offset + done as u64))?;
+    }
+    Ok(got as u64)
+}

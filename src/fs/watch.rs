@@ -1,0 +1,112 @@
+//! inotify(7) on a queue: a touch of `wake`, and the closing of a file in `claimed/`, which is how the death of its last
+//! holder is seen at once. A lost event costs latency only, so every error here means: poll instead.
+
+use std::io;
+use std::path::Path;
+
+/// What happened since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// Something may have become claimable, or due.
+    pub wake: bool,
+    /// A descriptor of a claimed message was closed; the kernel says so a moment before it frees the lock.
+    pub closed: bool,
+    /// A watched path went away: look whether the queue is still there.
+    pub gone: bool,
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::Noticed;
+    use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+    use rustix::io::Errno;
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::path::Path;
+
+    /// An open watch; its descriptor becomes readable when something happened.
+    #[derive(Debug)]
+    pub struct Watch {
+        inotify: OwnedFd,
+        claimed: i32,
+    }
+
+    impl Watch {
+        pub(in crate::fs) fn open(wake: &Path, claimed: &Path) -> io::Result<Option<Watch>> {
+            let inotify = match inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) {
+                // No more instances or descriptors: polling still works.
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSYS) => return Ok(None),
+                other => other?,
+            };
+            let gone = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+            let flags = WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | gone | WatchFlags::DONT_FOLLOW;
+            let on_claimed = WatchFlags::CLOSE_WRITE
+                | gone
+                | WatchFlags::EXCL_UNLINK
+                | WatchFlags::DONT_FOLLOW
+                | WatchFlags::ONLYDIR;
+            let add = |path: &Path, flags| match inotify::add_watch(&inotify, path, flags) {
+                Err(Errno::NOSPC | Errno::NOMEM) => Ok(None),
+                other => other.map(Some),
+            };
+            let (Some(_), Some(claimed)) = (add(wake, flags)?, add(claimed, on_claimed)?) else { return Ok(None) };
+            Ok(Some(Watch { inotify, claimed }))
+        }
+
+        /// For `poll`.
+        pub fn fd(&self) -> BorrowedFd<'_> {
+            self.inotify.as_fd()
+        }
+
+        /// Takes all that is waiting, without blocking.
+        pub fn take(&mut self) -> Noticed {
+            let mut noticed = Noticed::default();
+            let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
+            let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+            while let Ok(event) = reader.next() {
+                let flags = event.events();
+                if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED) {
+                    noticed.gone = true;
+                } else if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                    noticed = Noticed { wake: true, closed: true, ..noticed };
+                } else if event.wd() == self.claimed {
+                    noticed.closed = true;
+                } else {
+                    noticed.wake = true;
+                }
+            }
+            noticed
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub use linux::Watch;
+
+/// Not here: the caller polls.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub enum Watch {}
+
+#[cfg(not(target_os = "linux"))]
+impl Watch {
+    pub(in crate::fs) fn open(_: &Path, _: &Path) -> io::Result<Option<Watch>> {
+        Ok(None)
+    }
+    pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match *self {}
+    }
+    pub fn take(&mut self) -> Noticed {
+        match *self {}
+    }
+}
+
+#[cfg(target_os = "linux")]
+const _: fn(&Path, &Path) -> io::Result<Option<Watch>> = Watch::open;
+
+impl std::os::fd::AsFd for Watch {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd()
+    }
+}
