@@ -10,4 +10,5 @@
 //! whose methods are its transitions; `work` runs a command for each message; [`cli`] is all that a person types and reads.
 
 pub mod fs;
+pub mod queue;
 pub mod time;

@@ -1,0 +1,227 @@
+//! Looking without touching: the names in a queue, state by state, in delivery order. Opens nothing, locks nothing.
+
+use super::error::Result;
+use super::message::{self, Content, Depth, Message};
+use super::name::{self, ClaimedName, Id, Name, Priority, State, ready_priority};
+use super::{Error, Queue};
+use crate::fs::{Access, Dir, Kind};
+use crate::time::Time;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// One message as its name tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub state: State,
+    pub name: Name,
+    /// In `delayed/`: not before then.
+    pub due: Option<Time>,
+    /// In `claimed/`: by what lease.
+    pub claimed: Option<ClaimedName>,
+    pub file_name: String,
+}
+
+impl Place {
+    pub fn id(&self) -> Id {
+        self.name.id
+    }
+
+    pub(super) fn parse(state: State, file_name: &str) -> Option<Place> {
+        let (name, due, claimed) = match state {
+            State::Ready | State::Dead | State::Done => (Name::parse(file_name)?, None, None),
+            State::Delayed => Name::parse_delayed(file_name).map(|(due, name)| (name, Some(due), None))?,
+            State::Claimed => {
+                ClaimedName::parse(file_name).map(|claimed| (claimed.name.clone(), None, Some(claimed)))?
+            }
+            State::Damaged => (damaged_name(file_name)?, None, None),
+        };
+        Some(Place { state, name, due, claimed, file_name: file_name.to_string() })
+    }
+}
+
+/// A name in `damaged/`: whatever the message was called where it was found.
+pub(super) fn damaged_name(text: &str) -> Option<Name> {
+    Name::parse(text)
+        .or_else(|| ClaimedName::parse(text).map(|claimed| claimed.name))
+        .or_else(|| Name::parse_delayed(text).map(|(_, name)| name))
+}
+
+/// How many names are sorted at once: a directory with more is read several times, so that memory stays bounded.
+const SORTED_AT_ONCE: usize = 32 << 10;
+
+impl Queue {
+    /// Calls `each` with every message of a state, in the order in which they would be delivered, until it breaks. Messages
+    /// that move meanwhile may be seen twice or not at all.
+    pub fn each_place(&self, state: State, mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
+        let tops = match state {
+            State::Ready => Priority::all().map(ready_priority).collect(),
+            _ => vec![state.word().into()],
+        };
+        for top in tops {
+            let Some(top) = self.maybe_dir(&top)? else { continue };
+            if matches!(state, State::Claimed | State::Damaged) {
+                let _ = self.each_in(state, &top, &mut each)?;
+                continue;
+            }
+            for bucket in self.bucket_names(&top)? {
+                let dir = match self.disk.open_dir(&top, &bucket) {
+                    Err(error) if error.missing() => continue,
+                    opened => opened?,
+                };
+                if self.each_in(state, &dir, &mut each)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn each_in(
+        &self,
+        state: State,
+        dir: &Dir,
+        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        self.each_sorted(dir, |file_name, kind| match Place::parse(state, file_name) {
+            Some(place) if kind == Kind::File => each(place, dir),
+            _ => Ok(ControlFlow::Continue(())),
+        })
+    }
+
+    /// Every name of a directory in text order, in bounded memory: the smallest so many names, then the next ones.
+    pub(super) fn each_sorted(
+        &self,
+        dir: &Dir,
+        mut each: impl FnMut(&str, Kind) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let mut after: Option<String> = None;
+        loop {
+            let mut smallest: BinaryHeap<(String, Kind)> = BinaryHeap::new();
+            let mut more = false;
+            self.disk.list(dir, |name, kind| {
+                let Some(name) = name.to_str() else { return ControlFlow::Continue(()) };
+                if after.as_deref().is_some_and(|after| name <= after) {
+                    return ControlFlow::Continue(());
+                }
+                if smallest.len() == SORTED_AT_ONCE {
+                    more = true;
+                    match smallest.peek() {
+                        Some((largest, _)) if name < largest.as_str() => smallest.pop(),
+                        _ => return ControlFlow::Continue(()),
+                    };
+                }
+                smallest.push((name.to_string(), kind));
+                ControlFlow::Continue(())
+            })?;
+            let sorted = smallest.into_sorted_vec();
+            for (name, kind) in &sorted {
+                if each(name, *kind)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            if !more {
+                return Ok(ControlFlow::Continue(()));
+            }
+            after = sorted.into_iter().next_back().map(|(name, _)| name);
+        }
+    }
+
+    /// Where the messages with these ids are. An id that is nowhere was looked for more than once, since a message that
+    /// moves from a state not yet looked at to one already looked at is easily missed.
+    pub fn find(&self, ids: &BTreeSet<Id>) -> Result<Vec<Place>> {
+        let mut found: Vec<Place> = Vec::new();
+        for _ in 0..3 {
+            let missing: BTreeSet<Id> =
+                ids.iter().copied().filter(|id| !found.iter().any(|place| place.id() == *id)).collect();
+            if missing.is_empty() {
+                break;
+            }
+            for state in State::ALL {
+                self.each_place(state, |place, _| {
+                    if missing.contains(&place.id()) {
+                        found.push(place);
+                    }
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        self.still_here()?;
+        Ok(found)
+    }
+
+    /// The directory a place is in; `None` when it is gone, and the message with it.
+    pub(super) fn dir_of(&self, place: &Place) -> Result<Option<Dir>> {
+        let below = match place.state {
+            State::Claimed | State::Damaged => Path::new(place.state.word()).to_path_buf(),
+            state => name::home(state, &place.name, place.due),
+        };
+        self.maybe_dir(&below)
+    }
+
+    /// Reads a message where it is, without disturbing it: opened for reading, no lock. `None` when it has moved on.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is no whole message; nothing is set aside by looking.
+    pub fn read(&self, place: &Place) -> Result<Option<Message>> {
+        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
+        let file = match self.disk.open(&dir, &place.file_name, Access::Read) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let stat = self.disk.stat(&file)?;
+        let path = file.path().to_path_buf();
+        match message::load(&self.disk, file, stat, Depth::Header)? {
+            Content::Message(message) => Ok(Some(*message)),
+            Content::Placeholder => Err(Error::Damaged { path, why: "it was never finished".into() }),
+            Content::Bad(why) => Err(Error::Damaged { path, why }),
+            Content::Unknown(why) => Err(Error::Unknown { path, why }),
+        }
+    }
+
+    /// Who holds a claimed message now, from the kernel's lock table; `None` for a timed lease, or where nobody does.
+    pub fn holder(&self, place: &Place) -> Result<Option<u32>> {
+        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
+        match self.disk.stat_at(&dir, &place.file_name) {
+            Err(error) if error.missing() => Ok(None),
+            stat => Ok(self.disk.holder(&stat?).map(|holder| holder.pid)),
+        }
+    }
+
+    /// When the message came to its state, by the file's inode, and until when a timed lease runs.
+    pub fn times(&self, place: &Place) -> Result<Option<Times>> {
+        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
+        match self.disk.stat_at(&dir, &place.file_name) {
+            Err(error) if error.missing() => Ok(None),
+            stat => {
+                let stat = stat?;
+                let lease_until = match place.claimed.as_ref().map(|claimed| claimed.lease) {
+                    Some(name::Lease::Timed(lease)) => Some(stat.modified.plus(lease)),
+                    _ => None,
+                };
+                Ok(Some(Times { since: stat.changed, lease_until }))
+            }
+        }
+    }
+
+    /// Why a damaged message was set aside.
+    pub fn why_damaged(&self, place: &Place) -> Result<Option<String>> {
+        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
+        let file = match self.disk.open(&dir, format!("{}{}", place.file_name, name::WHY), Access::Read) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let mut bytes = vec![0; 16 << 10];
+        let length = self.disk.read_full(&file, &mut bytes, 0)?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes[..length]).unwrap_or_default();
+        Ok(value["reason"].as_str().map(str::to_string))
+    }
+}
+
+/// Moments of a message that its name does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it came to its state; for a timed claim, when it was claimed or extended last.
+    pub since: Time,
+    pub lease_until: Option<Time>,
+}

@@ -1,0 +1,304 @@
+//! Claiming: the oldest message of the highest priority that nobody holds becomes ours, by a lock and one rename.
+
+use super::error::{Error, Result};
+use super::message::{self, Content, Depth};
+use super::name::{ClaimedName, Lease, Name, Priority, State, Token, ready_priority};
+use super::settle::Claim;
+use super::{Queue, Sync};
+use crate::fs::{Access, Dir, Kind};
+use crate::time::Time;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a look for a message came to.
+#[derive(Debug)]
+pub enum Found {
+    Claim(Box<Claim>),
+    Nothing(Nothing),
+}
+
+/// Nothing is claimable, and this is what may change it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nothing {
+    /// The next delayed message is due then.
+    pub next_due: Option<Time>,
+    /// A ready message is locked by somebody: a job that settled it and still runs.
+    pub busy: bool,
+    /// The next timed lease ends then.
+    pub next_expiry: Option<Time>,
+}
+
+/// What one process remembers from claim to claim, so that a bucket is listed once and not for each of its messages.
+#[derive(Debug, Default)]
+pub struct Scout {
+    cursor: Option<Cursor>,
+    /// Nothing in `delayed/` is due before then, unless somebody touched `wake`.
+    quiet_until: Option<Time>,
+    claims: u32,
+}
+
+#[derive(Debug)]
+struct Cursor {
+    priority: Priority,
+    bucket: String,
+    dir: Dir,
+    names: VecDeque<String>,
+}
+
+impl Scout {
+    pub fn new() -> Scout {
+        Scout::default()
+    }
+
+    /// Something may have changed: look at the lists of buckets again, and at what is due. What is left of the bucket at
+    /// hand is kept while no older bucket and no higher priority has appeared.
+    pub fn woken(&mut self) {
+        self.quiet_until = None;
+    }
+}
+
+/// How one look at one name ended.
+enum Try {
+    Claimed(Box<Claim>),
+    Busy,
+    Gone,
+}
+
+/// How often to look again, a millisecond apart, when the only ready messages were locked: their sender or claimer is in
+/// the middle of its few calls. One that is still locked then is held by a job that has settled it already.
+const BUSY_LOOKS: u32 = 20;
+/// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
+const SLICE_EVERY: u32 = 64;
+
+impl Queue {
+    /// Claims one message, or finds that there is nothing: after a look that skipped no locked entry, with `tmp/` and
+    /// `claimed/` gone through for what a crash left.
+    ///
+    /// The attempt is counted by the rename. Killed before it, the message is ready; after it, the lease is found free by
+    /// recovery (live) or runs out (timed), and the attempt counts. No flush: after a power cut the claim may not have
+    /// happened, unless `sync = all`.
+    ///
+    /// # Errors
+    /// A read error is an error, and never "nothing".
+    pub fn claim(&self, scout: &mut Scout, lease: Lease) -> Result<Found> {
+        let mut looks = 0;
+        loop {
+            let next_due = self.promote_due(scout)?;
+            let (claimed, mut failed, busy) = self.look(scout, lease);
+            if let Some(claim) = claimed {
+                scout.claims = scout.claims.wrapping_add(1);
+                if scout.claims % SLICE_EVERY == 1 {
+                    self.recover_slice();
+                }
+                return Ok(Found::Claim(claim));
+            }
+            scout.cursor = None;
+            let (recovered, left) = self.recover_all();
+            failed = failed.or(left);
+            if recovered.published > 0 {
+                continue;
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if (busy || recovered.contended) && looks < BUSY_LOOKS {
+                looks += 1;
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            self.still_here()?;
+            return Ok(Found::Nothing(Nothing { next_due, busy, next_expiry: recovered.next_expiry }));
+        }
+    }
+
+    /// Moves what is due, unless it is known that nothing is.
+    fn promote_due(&self, scout: &mut Scout) -> Result<Option<Time>> {
+        let now = self.disk.now();
+        if scout.quiet_until.is_some_and(|until| now < until) && scout.cursor.is_some() {
+            return Ok(None);
+        }
+        let next = self.promote(now)?;
+        // Bounded, since the clock may step.
+        let quiet = now.plus(Duration::from_secs(1));
+        scout.quiet_until = Some(next.map_or(quiet, |next| next.min(quiet)));
+        Ok(next)
+    }
+
+    /// One pass over what is ready. Errors on one entry do not hide the others; the first comes back if nothing is claimed.
+    fn look(&self, scout: &mut Scout, lease: Lease) -> (Option<Box<Claim>>, Option<Error>, bool) {
+        let (mut failed, mut busy) = (None, false);
+        for priority in Priority::all() {
+            let dir = match self.maybe_dir(&ready_priority(priority)) {
+                Ok(Some(dir)) => dir,
+                Ok(None) => continue,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
+            let buckets = match self.bucket_names(&dir) {
+                Ok(buckets) => buckets,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
+            for (at, bucket) in buckets.iter().enumerate() {
+                let newest = at + 1 == buckets.len();
+                match self.look_in(scout, priority, &dir, bucket, newest, lease) {
+                    Ok((Some(claim), _)) => return (Some(claim), None, false),
+                    Ok((None, skipped)) => busy |= skipped,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        (None, failed, busy)
+    }
+
+    fn look_in(
+        &self,
+        scout: &mut Scout,
+        priority: Priority,
+        parent: &Dir,
+        bucket: &str,
+        newest: bool,
+        lease: Lease,
+    ) -> Result<(Option<Box<Claim>>, bool)> {
+        let cached = scout.cursor.as_ref().is_some_and(|c| c.priority == priority && c.bucket == bucket);
+        if !cached {
+            scout.cursor = None;
+            let dir = match self.disk.open_dir(parent, bucket) {
+                Err(error) if error.missing() => return Ok((None, false)),
+                opened => opened?,
+            };
+            scout.cursor = Some(Cursor { priority, bucket: bucket.to_string(), dir, names: VecDeque::new() });
+        }
+        let Some(cursor) = &mut scout.cursor else { return Ok((None, false)) };
+        let mut failed = None;
+        let mut busy = false;
+        // First what is left of the last listing, then a fresh one: a bucket counts as empty only when it was just listed.
+        for fresh in [false, true] {
+            if fresh {
+                cursor.names = self.message_names(&cursor.dir)?;
+                busy = false;
+                if cursor.names.is_empty() {
+                    break;
+                }
+            }
+            while let Some(name) = cursor.names.pop_front() {
+                match self.try_claim(&cursor.dir, &name, lease) {
+                    Ok(Try::Claimed(claim)) => return Ok((Some(claim), false)),
+                    Ok(Try::Busy) => busy = true,
+                    Ok(Try::Gone) => (),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        scout.cursor = None;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if !busy && !newest {
+            // Not empty any more, or gone, or somebody's foreign file in it: all the same to us.
+            let _ = self.disk.remove_dir(parent, bucket);
+        }
+        Ok((None, busy))
+    }
+
+    /// The names of buckets in a directory, oldest first.
+    pub(super) fn bucket_names(&self, dir: &Dir) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str()
+                && kind == Kind::Dir
+                && super::name::Bucket::parse(name).is_some()
+            {
+                names.push(name.to_string());
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn message_names(&self, dir: &Dir) -> Result<VecDeque<String>> {
+        let mut names = Vec::new();
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str()
+                && kind == Kind::File
+                && Name::parse(name).is_some()
+            {
+                names.push(name.to_string());
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        names.sort_unstable();
+        Ok(names.into())
+    }
+
+    fn try_claim(&self, dir: &Dir, file_name: &str, lease: Lease) -> Result<Try> {
+        let disk = &self.disk;
+        let Some(name) = Name::parse(file_name) else { return Ok(Try::Gone) };
+        let file = match disk.open(dir, file_name, Access::Write) {
+            Err(error) if error.missing() => return Ok(Try::Gone),
+            // A link, a socket, a directory: foreign, left alone, and reported by fsck.
+            Err(error) if foreign(&error) => return Ok(Try::Gone),
+            opened => opened?,
+        };
+        if !disk.try_lock(&file)? {
+            return Ok(Try::Busy);
+        }
+        let stat = match disk.stat_at(dir, file_name) {
+            Err(error) if error.missing() => return Ok(Try::Gone),
+            stat => stat?,
+        };
+        let held = disk.stat(&file)?;
+        if held.identity != stat.identity || held.kind != Kind::File || held.links != 1 {
+            return Ok(Try::Gone);
+        }
+        let message = match message::load(disk, file, held, self.depth(lease))? {
+            Content::Message(message) => message,
+            Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(file_name), why }),
+            Content::Placeholder => return self.set_aside(dir, file_name, "it was never finished").map(|()| Try::Gone),
+            Content::Bad(why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Gone),
+        };
+        if let Lease::Timed(_) = lease {
+            disk.touch(message.file())?;
+        }
+        let token = Token::new(disk.random()?);
+        let claimed = ClaimedName { name: Name { attempts: name.attempts.next(), ..name }, lease, token };
+        match self.move_claimed(dir, file_name, &claimed) {
+            Err(error) if error.missing() => return Ok(Try::Gone),
+            moved => moved?,
+        }
+        if self.settings.sync() == Sync::All {
+            self.flush(message.file(), self.claimed_dir()?)?;
+        }
+        Ok(Try::Claimed(Box::new(Claim::new(claimed, *message, disk.now()))))
+    }
+
+    /// How far to look into a message before it is claimed: for a worker a large body is checked while it is copied.
+    fn depth(&self, lease: Lease) -> Depth {
+        match lease {
+            Lease::Live => Depth::Small,
+            Lease::Timed(_) => Depth::Whole,
+        }
+    }
+
+    fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
+        match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.to_string()) {
+            Err(error) if error.missing() => {
+                self.move_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.to_string())
+            }
+            moved => Ok(moved?),
+        }
+    }
+}
+
+/// Errors of open(2) that say: this is no regular file.
+pub(super) fn foreign(error: &crate::fs::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.source.raw_os_error();
+    [Errno::LOOP, Errno::ISDIR, Errno::NXIO].iter().any(|foreign| errno == Some(foreign.raw_os_error()))
+}

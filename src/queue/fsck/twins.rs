@@ -1,0 +1,138 @@
+//! One message under two names, or one id for two messages. A rename is atomic, so mq makes neither: they come from a
+//! restored backup, a copy, or a file system that lost half of a rename.
+
+use super::super::browse::Place;
+use super::super::message::Message;
+use super::super::name::{Attempts, Id, Name, State, home};
+use super::super::send::same;
+use super::super::seq::Seq;
+use super::super::{Error, Result};
+use super::{Check, Mended, Trouble};
+use crate::fs::{Access, Dir, File};
+use std::collections::BTreeSet;
+
+/// What is remembered of each message that was gone through: small, since there may be ten million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// 128 bits in 26 characters of base32: the hash of two halves would not be shorter.
+    uid: [u8; 16],
+    pub id: Id,
+}
+
+impl Seen {
+    pub fn new(place: &Place, message: &Message) -> Seen {
+        let mut uid = [0; 16];
+        let text = message.header.uid.as_str().to_ascii_uppercase();
+        if let Ok(bytes) = data_encoding::BASE32_NOPAD.decode(text.as_bytes())
+            && bytes.len() == 16
+        {
+            uid.copy_from_slice(&bytes);
+        }
+        Seen { uid, id: place.id() }
+    }
+}
+
+/// One of two names, open for reading.
+struct Twin {
+    place: Place,
+    dir: Dir,
+    message: Message,
+}
+
+impl Check<'_, '_> {
+    pub(super) fn twins(&mut self) -> Result<()> {
+        let mut ids: BTreeSet<Id> = BTreeSet::new();
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.sort_unstable_by_key(|seen| seen.uid);
+        for pair in seen.windows(2).filter(|pair| pair[0].uid == pair[1].uid) {
+            ids.extend([pair[0].id, pair[1].id]);
+        }
+        seen.sort_unstable_by_key(|seen| seen.id);
+        for pair in seen.windows(2).filter(|pair| pair[0].id == pair[1].id) {
+            ids.insert(pair[0].id);
+        }
+        self.seen = seen;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // Seen twice while it moved, or really there twice? Only what stands in two places at one time is a twin.
+        let mut twins = Vec::new();
+        for place in self.queue.find(&ids)? {
+            if place.state == State::Damaged {
+                continue;
+            }
+            if let (Some(dir), Ok(Some(message))) = (self.queue.dir_of(&place)?, self.queue.read(&place)) {
+                twins.push(Twin { place, dir, message });
+            }
+        }
+        // The one with the most attempts comes first and stays; of equals the oldest id.
+        twins.sort_by_key(|twin| (std::cmp::Reverse(twin.place.name.attempts), twin.place.id()));
+        let mut kept: Vec<Twin> = Vec::new();
+        for twin in twins {
+            let of_uid = kept.iter().find(|other| other.message.header.uid == twin.message.header.uid);
+            let of_id = kept.iter().find(|other| other.place.id() == twin.place.id());
+            match (of_uid, of_id) {
+                (Some(other), _) => self.same_uid(&twin, other)?,
+                (None, Some(_)) => self.same_id(&twin),
+                (None, None) => kept.push(twin),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same message: this name goes, if it is the same file or equal in header and body.
+    fn same_uid(&mut self, twin: &Twin, other: &Twin) -> Result<()> {
+        let queue = self.queue;
+        let path = twin.dir.path().join(&twin.place.file_name);
+        let mut detail = format!("the same message as {}", other.dir.path().join(&other.place.file_name).display());
+        if twin.message.stat.identity != other.message.stat.identity && !twin.message.equals(&other.message)? {
+            detail.push_str(", by its uid, but not equal to it");
+            self.found(Trouble::Twin, path, detail, Mended::Left);
+            return Ok(());
+        }
+        let mended = self.mended(&mut detail, "removed this name of it", || {
+            let _lock = self.lock_twin(twin)?;
+            Ok(queue.disk.unlink(&twin.dir, &twin.place.file_name)?)
+        });
+        self.found(Trouble::Twin, path, detail, mended);
+        Ok(())
+    }
+
+    /// Another message: it gets an id of its own, and nothing is deleted.
+    fn same_id(&mut self, twin: &Twin) {
+        let queue = self.queue;
+        let path = twin.dir.path().join(&twin.place.file_name);
+        let mut detail = format!("another message has the id {} too", twin.place.id());
+        let mended = self.mended(&mut detail, "gave it a new id", || {
+            let _lock = self.lock_twin(twin)?;
+            let mut seq = Seq::lock(queue)?;
+            let (id, bucket) = seq.next(twin.place.name.priority);
+            seq.save()?;
+            let name = Name { id, bucket, ..twin.place.name.clone() };
+            let (state, new) = match (twin.place.state, twin.place.due) {
+                (State::Delayed, Some(due)) => (State::Delayed, name.delayed(due)),
+                (State::Claimed, _) => return Err(Error::Held { id: twin.place.id(), by: None }),
+                (state, _) => (state, name.to_string()),
+            };
+            queue.move_into(&twin.dir, &twin.place.file_name, &home(state, &name, twin.place.due), &new)
+        });
+        self.found(Trouble::Twin, path, detail, mended);
+    }
+
+    /// Lock, then look again; a message that somebody holds is left to its holder.
+    fn lock_twin(&self, twin: &Twin) -> Result<File> {
+        let disk = &self.queue.disk;
+        let held = || Error::Held { id: twin.place.id(), by: None };
+        let file = disk.open(&twin.dir, &twin.place.file_name, Access::Read)?;
+        let linked = disk.stat(&file)?.links > 1;
+        // Two names of one file have one lock; the holder of a claim keeps its own name, which has more attempts.
+        let spare = linked && twin.place.name.attempts == Attempts::default();
+        if !disk.try_lock(&file)? && !spare {
+            return Err(held());
+        }
+        if !same(disk, &twin.dir, &twin.place.file_name, &file)? {
+            return Err(held());
+        }
+        Ok(file)
+    }
+}

@@ -1,0 +1,169 @@
+//! Every message in its directory: is the name ours, is it at home, and is it whole?
+
+use super::super::browse::Place;
+use super::super::message::{self, Content, Depth};
+use super::super::name::{self, Bucket, Priority, READY, State, home};
+use super::super::send::same;
+use super::super::{Error, Result};
+use super::{Check, Mended, Trouble, twins};
+use crate::fs::{Access, Dir, Kind};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+impl Check<'_, '_> {
+    /// All states whose messages can be gone through at leisure.
+    pub(super) fn messages(&mut self) -> Result<()> {
+        let queue = self.queue;
+        if let Some(ready) = queue.maybe_dir(Path::new(READY))? {
+            for (name, kind) in queue.disk.names(&ready)? {
+                let priority = name.to_str().and_then(|text| text.parse().ok()).and_then(Priority::new);
+                match priority
+                    .filter(|priority| kind == Kind::Dir && name.to_str() == Some(&priority.level().to_string()))
+                {
+                    Some(priority) => self.buckets(State::Ready, &name::ready_priority(priority))?,
+                    None => self.foreign(ready.path().join(name)),
+                }
+            }
+        }
+        for state in [State::Delayed, State::Dead, State::Done] {
+            self.buckets(state, Path::new(state.word()))?;
+        }
+        let claimed = PathBuf::from(State::Claimed.word());
+        if let Some(dir) = queue.maybe_dir(&claimed)? {
+            self.directory(State::Claimed, &claimed, &dir)?;
+        }
+        Ok(())
+    }
+
+    fn foreign(&mut self, path: PathBuf) {
+        self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
+    }
+
+    fn buckets(&mut self, state: State, below: &Path) -> Result<()> {
+        let queue = self.queue;
+        let Some(top) = queue.maybe_dir(below)? else { return Ok(()) };
+        let names: Vec<(OsString, Kind)> = queue.disk.names(&top)?;
+        let newest = names.last().map(|(name, _)| name.clone());
+        for (name, kind) in names {
+            let text = name.to_str().filter(|text| kind == Kind::Dir && Bucket::parse(text).is_some());
+            let Some(text) = text else {
+                self.foreign(top.path().join(&name));
+                continue;
+            };
+            match queue.disk.open_dir(&top, text) {
+                Err(error) if error.missing() => (),
+                Err(error) => self.found(Trouble::Unreadable, top.path().join(text), error.to_string(), Mended::Left),
+                Ok(dir) => {
+                    self.directory(state, &below.join(text), &dir)?;
+                    if self.mending() && newest.as_ref() != Some(&name) {
+                        // Empty ones only: rmdir(2) refuses any other.
+                        let _ = queue.disk.remove_dir(&top, text);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, state: State, below: &Path, dir: &Dir) -> Result<()> {
+        let queue = self.queue;
+        // In bounded memory, and names that are not text as well.
+        let mut not_text = Vec::new();
+        queue.disk.list(dir, |name, _| {
+            if name.to_str().is_none() {
+                not_text.push(dir.path().join(name));
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        for path in not_text {
+            self.found(Trouble::Foreign, path, "its name is not text", Mended::Left);
+        }
+        let _ = queue.each_sorted(dir, |text, kind| {
+            match Place::parse(state, text).filter(|_| kind == Kind::File) {
+                Some(place) => self.message(&place, below, dir),
+                None if state == State::Claimed => (), // reported with the claims
+                None => self.foreign(dir.path().join(text)),
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        Ok(())
+    }
+
+    fn message(&mut self, place: &Place, below: &Path, dir: &Dir) {
+        let path = dir.path().join(&place.file_name);
+        match self.examine(place, dir) {
+            Ok(Some(examined)) => {
+                if examined.links != 1 && !examined.damaged {
+                    let detail = format!("a message with {} links: nobody claims it until it has one", examined.links);
+                    self.found(Trouble::Foreign, path.clone(), detail, Mended::Left);
+                }
+                if let Some(seen) = examined.seen {
+                    self.seen.push(seen);
+                    self.at_home(place, below, dir, path);
+                }
+            }
+            Ok(None) => (),
+            Err(error) => self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left),
+        }
+    }
+
+    fn at_home(&mut self, place: &Place, below: &Path, dir: &Dir, path: PathBuf) {
+        let queue = self.queue;
+        let wanted = match place.state {
+            State::Claimed => return,
+            state => home(state, &place.name, place.due),
+        };
+        if wanted == below {
+            return;
+        }
+        let mut detail = format!("belongs into {}", wanted.display());
+        let mended = self
+            .mended(&mut detail, "moved there", || queue.move_into(dir, &place.file_name, &wanted, &place.file_name));
+        self.found(Trouble::Misplaced, path, detail, mended);
+    }
+
+    /// Reads a message whole. `None` when it has moved on meanwhile.
+    fn examine(&mut self, place: &Place, dir: &Dir) -> Result<Option<Examined>> {
+        let queue = self.queue;
+        let disk = &queue.disk;
+        let file = match disk.open(dir, &place.file_name, Access::Read) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let stat = disk.stat(&file)?;
+        let links = stat.links;
+        let why = match message::load(disk, file, stat, Depth::Whole)? {
+            Content::Message(message) => {
+                let seen = twins::Seen::new(place, &message);
+                return Ok(Some(Examined { links, seen: Some(seen), damaged: false }));
+            }
+            Content::Unknown(why) => {
+                return Err(Error::Unknown { path: dir.path().join(&place.file_name), why });
+            }
+            Content::Placeholder => "it was never finished".to_string(),
+            Content::Bad(why) => why,
+        };
+        let mut detail = why.clone();
+        let mut left = false;
+        let mended = self.mended(&mut detail, "set aside in damaged/", || {
+            // Under its lock, after another look: it may be somebody's by now.
+            let file = disk.open(dir, &place.file_name, Access::Read)?;
+            if disk.try_lock(&file)? && same(disk, dir, &place.file_name, &file)? {
+                queue.set_aside(dir, &place.file_name, &why)
+            } else {
+                left = true;
+                Ok(())
+            }
+        });
+        let mended = if left { Mended::Left } else { mended };
+        self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
+        Ok(Some(Examined { links, seen: None, damaged: true }))
+    }
+}
+
+struct Examined {
+    links: u64,
+    /// What twins are found by; none for a damaged file.
+    seen: Option<twins::Seen>,
+    damaged: bool,
+}

@@ -1,0 +1,287 @@
+//! The first line of a message: one line of JSON, then the body begins.
+//!
+//! While a message is being written its header is a placeholder of the same length, so that what a crash leaves is told
+//! from a whole message by its first byte; the true header is put last. The checksum (CRC-32 as in zlib, by `crc32fast`)
+//! covers the header with the checksum's own digits as zeros, and the body. After publishing, neither ever changes.
+
+use super::name::{Priority, base32};
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// The message format this mq writes, and the only one it reads.
+pub const FORMAT: u32 = 1;
+/// A header line is no longer than this: a header goes into the environment of every job.
+pub const HEADER_MAX: usize = 64 << 10;
+/// What a header is made of while its message is being written.
+pub(super) const PLACEHOLDER: u8 = b' ';
+
+/// Where the eight digits of the checksum stand in the line: after `{"mq":1,"crc32":"`.
+const CRC_AT: usize = 17;
+/// The width of the length's field: padded with spaces, so that a stream's length can be put in when it is known.
+const SIZE_WIDTH: usize = 20;
+
+/// 128 random bits that are the message's own for ever: the key for idempotency.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Uid(String);
+
+impl Uid {
+    pub(super) fn new(random: [u8; 16]) -> Uid {
+        Uid(base32(random))
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a sender says about a message besides its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    pub priority: Option<Priority>,
+    /// Not before then; the past means now.
+    pub due: Option<Time>,
+    pub content_type: Option<String>,
+    /// In the order they were given; names are unique when folded to variables.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Envelope {
+    /// Adds a header. The error says what is allowed.
+    pub fn header(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let mut letters = name.bytes();
+        let good = letters.next().is_some_and(|b| b.is_ascii_alphabetic())
+            && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !good {
+            return Err(format!("header name {name:?} is not a letter followed by letters, digits, '_' and '-'"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(format!("the value of header {name} has a control character"));
+        }
+        if let Some((other, _)) = self.headers.iter().find(|(other, _)| variable(other) == variable(name)) {
+            return Err(format!("headers {other} and {name} would both be {}", variable(name)));
+        }
+        self.headers.push((name.to_string(), value.to_string()));
+        Ok(())
+    }
+
+    /// Sets the content type, which is held to the rule of a header's value.
+    pub fn typed(&mut self, content_type: &str) -> Result<(), String> {
+        if content_type.is_empty() || content_type.chars().any(char::is_control) {
+            return Err("a content type is one line of text, like text/csv".to_string());
+        }
+        self.content_type = Some(content_type.to_string());
+        Ok(())
+    }
+}
+
+/// The environment variable in which a job finds a header.
+pub fn variable(header: &str) -> String {
+    format!("MQ_H_{}", header.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// A header as read from a message.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Header {
+    mq: u32,
+    crc32: String,
+    pub size_bytes: u64,
+    pub uid: Uid,
+    pub sent_at: String,
+    priority: u8,
+    /// Microseconds, as in the name; a sender's delay is not rounded.
+    #[serde(default)]
+    due_us: Option<u64>,
+    #[serde(default)]
+    pub content_type: Option<String>,
+    #[serde(default)]
+    pub headers: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Header {
+    pub fn priority(&self) -> Priority {
+        Priority::new(self.priority).unwrap_or(Priority::DEFAULT)
+    }
+    pub fn due(&self) -> Option<Time> {
+        self.due_us.map(Time::from_micros)
+    }
+    /// Header values as text, in order.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+}
+
+#[derive(Serialize)]
+struct Tail<'a> {
+    uid: &'a Uid,
+    sent_at: String,
+    priority: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    headers: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A header line whose length and checksum are still to come; its own length is fixed from the start.
+#[derive(Clone, Debug)]
+pub(super) struct Line(Vec<u8>);
+
+impl Line {
+    pub fn new(envelope: &Envelope, uid: &Uid, now: Time) -> Result<Line, String> {
+        let text = |value: &String| serde_json::Value::String(value.clone());
+        let tail = Tail {
+            uid,
+            sent_at: now.rfc3339(),
+            priority: envelope.priority.unwrap_or(Priority::DEFAULT).level(),
+            due_us: envelope.due.map(Time::micros),
+            content_type: envelope.content_type.as_deref(),
+            headers: envelope.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        };
+        let tail = serde_json::to_string(&tail).map_err(|error| error.to_string())?;
+        let mut line = format!("{{\"mq\":{FORMAT},\"crc32\":\"00000000\",\"size_bytes\":{:1$},", 0, SIZE_WIDTH);
+        line.push_str(&tail[1..]);
+        line.push('\n');
+        if line.len() > HEADER_MAX {
+            return Err(format!("headers of {} bytes are more than the {HEADER_MAX} allowed", line.len()));
+        }
+        Ok(Line(line.into_bytes()))
+    }
+
+    /// What stands in the file until [`Line::seal`].
+    pub fn placeholder(&self) -> Vec<u8> {
+        let mut blank = vec![PLACEHOLDER; self.0.len()];
+        if let Some(last) = blank.last_mut() {
+            *last = b'\n';
+        }
+        blank
+    }
+
+    /// The true header, for a body of this length and checksum.
+    pub fn seal(mut self, size: u64, body: &crc32fast::Hasher) -> Vec<u8> {
+        let at = CRC_AT + "00000000\",\"size_bytes\":".len();
+        self.0[at..at + SIZE_WIDTH].copy_from_slice(format!("{size:<SIZE_WIDTH$}").as_bytes());
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&self.0);
+        sum.combine(body);
+        self.0[CRC_AT..CRC_AT + 8].copy_from_slice(format!("{:08x}", sum.finalize()).as_bytes());
+        self.0
+    }
+}
+
+/// What the start of a file turned out to be.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// A header, and how long its line is, newline included. The checksum is not looked at yet.
+    Header(Box<Header>, usize),
+    /// Still being written when its writer ended: never sent.
+    Placeholder,
+    /// No message: why.
+    Bad(String),
+    /// A message of another format: leave it.
+    Unknown(String),
+}
+
+/// Reads a header from the first bytes of a file, which must be the whole line or [`HEADER_MAX`] bytes.
+pub(super) fn read(start: &[u8]) -> Start {
+    if start.is_empty() || start.iter().all(|&byte| byte == PLACEHOLDER) {
+        return Start::Placeholder;
+    }
+    let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
+        return Start::Bad("its header has no end".into());
+    };
+    let line = &start[..end];
+    if end > 0 && line.iter().all(|&byte| byte == PLACEHOLDER) {
+        return Start::Placeholder;
+    }
+    match serde_json::from_slice::<Header>(line) {
+        Ok(header) if header.mq == FORMAT => {
+            let fixed = line.starts_with(b"{\"mq\":1,\"crc32\":\"") && line.get(CRC_AT + 8) == Some(&b'"');
+            if !fixed || header.priority > 9 || !super::name::is_base32(header.uid.as_str()) {
+                return Start::Bad("its header is not as mq writes it".into());
+            }
+            Start::Header(Box::new(header), end + 1)
+        }
+        Ok(header) => Start::Unknown(format!("message format {} is not known to this mq", header.mq)),
+        Err(error) => {
+            match serde_json::from_slice::<serde_json::Value>(line).ok().as_ref().and_then(|v| v["mq"].as_u64()) {
+                Some(found) if found != u64::from(FORMAT) => {
+                    Start::Unknown(format!("message format {found} is not known to this mq"))
+                }
+                _ => Start::Bad(format!("its header cannot be read: {error}")),
+            }
+        }
+    }
+}
+
+/// Begins the checksum of a message with its header line.
+pub(super) fn checksum(line: &[u8]) -> crc32fast::Hasher {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&line[..CRC_AT]);
+    sum.update(b"00000000");
+    sum.update(&line[CRC_AT + 8..]);
+    sum
+}
+
+impl Header {
+    /// Whether this is the checksum the header claims.
+    pub(super) fn agrees(&self, sum: crc32fast::Hasher) -> bool {
+        self.crc32 == format!("{:08x}", sum.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(body: &[u8]) -> Vec<u8> {
+        let mut envelope = Envelope { due: Some(Time::from_micros(7)), ..Envelope::default() };
+        envelope.header("Trace-Id", "ü \"quoted\"").unwrap();
+        let line = Line::new(&envelope, &Uid::new([1; 16]), Time::from_micros(0)).unwrap();
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(body);
+        let mut bytes = line.seal(body.len() as u64, &sum);
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    #[test]
+    fn a_sealed_header_is_read_back_and_agrees() {
+        let bytes = sealed(b"body");
+        let Start::Header(header, end) = read(&bytes) else { panic!("no header") };
+        assert_eq!((header.size_bytes, &bytes[end..]), (4, &b"body"[..]));
+        assert_eq!(header.values().collect::<Vec<_>>(), [("Trace-Id", "ü \"quoted\"")]);
+        let mut sum = checksum(&bytes[..end]);
+        sum.update(b"body");
+        assert!(header.agrees(sum));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let good = sealed(b"some body");
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1 << bit;
+                if let Start::Header(header, end) = read(&bytes) {
+                    let mut sum = checksum(&bytes[..end]);
+                    let body = &bytes[end..];
+                    sum.update(body);
+                    assert!(header.size_bytes != body.len() as u64 || !header.agrees(sum), "bit {bit} of byte {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_fold_to_one_variable_or_reach_outside_are_refused() {
+        let mut envelope = Envelope::default();
+        envelope.header("a-b", "1").unwrap();
+        for (name, value) in
+            [("A_B", "1"), ("", "1"), ("=", "1"), ("1a", "1"), ("BASH_FUNC_x%%", "1"), ("é", "1"), ("x", "a\nb")]
+        {
+            assert!(envelope.header(name, value).is_err(), "{name:?}");
+        }
+        assert_eq!(variable("Proxy"), "MQ_H_PROXY");
+    }
+}

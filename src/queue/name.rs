@@ -1,0 +1,385 @@
+//! The names of things on disk: the only file that knows them. Every part has a fixed width and comes from a short list of
+//! characters, so that names sort as text and a transition or a listing needs no look into the file.
+//!
+//! ```text
+//! ready, dead, done   ID-BUCKET-P-ATTEMPTS[-gGROUP]
+//! delayed             DUE-ID-BUCKET-P-ATTEMPTS[-gGROUP]
+//! claimed             ID-BUCKET-P-ATTEMPTS[-gGROUP]-LEASE-TOKEN
+//! ```
+//! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP 16 hexadecimal
+//! digits; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
+//! characters of base32.
+
+use crate::time::Time;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const QUEUE_JSON: &str = "queue.json";
+pub const SEQ: &str = "seq";
+pub const WAKE: &str = "wake";
+pub const PAUSED: &str = "paused";
+pub const TMP: &str = "tmp";
+pub const READY: &str = "ready";
+pub const DELAYED: &str = "delayed";
+pub const CLAIMED: &str = "claimed";
+pub const DEAD: &str = "dead";
+pub const DONE: &str = "done";
+pub const DAMAGED: &str = "damaged";
+/// The file in a batch's directory that says: all of it is written.
+pub const COMMIT: &str = "commit";
+/// Ends the name of the file in `damaged/` that says why.
+pub const WHY: &str = ".why";
+/// Every directory of a queue.
+pub const DIRS: [&str; 7] = [TMP, READY, DELAYED, CLAIMED, DEAD, DONE, DAMAGED];
+
+/// How many messages share a home bucket. Measured, not part of the format: it weighs the listing of one bucket against
+/// the listing of all buckets' names.
+pub const BUCKET_SIZE: u32 = 1024;
+/// How much time shares a bucket of `delayed/`.
+const DELAY_BUCKET: u64 = 60_000_000;
+
+pub const PRIORITIES: u8 = 10;
+
+/// Where a message is, as a person says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    Ready,
+    Delayed,
+    Claimed,
+    Dead,
+    Done,
+    Damaged,
+}
+
+impl State {
+    pub const ALL: [State; 6] =
+        [State::Ready, State::Delayed, State::Claimed, State::Dead, State::Done, State::Damaged];
+
+    /// The word in commands, JSON and on disk.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ready => READY,
+            State::Delayed => DELAYED,
+            State::Claimed => CLAIMED,
+            State::Dead => DEAD,
+            State::Done => DONE,
+            State::Damaged => DAMAGED,
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// A message's place in one queue: microseconds since the epoch, unique in it, rising in the order of publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub(super) Time);
+
+impl Id {
+    /// Exactly 16 digits.
+    pub fn parse(text: &str) -> Option<Id> {
+        digits(text, 16).map(|micros| Id(Time::from_micros(micros)))
+    }
+
+    /// When the message was published.
+    pub fn time(self) -> Time {
+        self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016}", self.0.micros())
+    }
+}
+
+/// The directory a message comes home to, named by the first id in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bucket(pub(super) Id);
+
+impl Bucket {
+    pub fn parse(text: &str) -> Option<Bucket> {
+        Id::parse(text).map(Bucket)
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// 0 to 9, 9 first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Priority(u8);
+
+impl Priority {
+    pub const DEFAULT: Priority = Priority(4);
+
+    pub fn new(level: u8) -> Option<Priority> {
+        (level < PRIORITIES).then_some(Priority(level))
+    }
+
+    pub fn level(self) -> u8 {
+        self.0
+    }
+
+    /// Highest first.
+    pub fn all() -> impl Iterator<Item = Priority> {
+        (0..PRIORITIES).rev().map(Priority)
+    }
+}
+
+/// How many times a message has been claimed since it was sent or redriven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Attempts(u32);
+
+impl Attempts {
+    pub const MAX: u32 = 99_999;
+
+    pub fn new(count: u32) -> Attempts {
+        Attempts(count.min(Attempts::MAX))
+    }
+    pub fn count(self) -> u32 {
+        self.0
+    }
+    pub(super) fn next(self) -> Attempts {
+        Attempts::new(self.0 + 1)
+    }
+    pub(super) fn previous(self) -> Attempts {
+        Attempts(self.0.saturating_sub(1))
+    }
+}
+
+/// Marks the messages of one group (an ordering key) in their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupMark(u64);
+
+/// Until when a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// As long as somebody holds the lock on the message.
+    Live,
+    /// For so long after the file was last touched.
+    Timed(Duration),
+}
+
+impl Lease {
+    /// The longest that its twelve digits of milliseconds can say: 31 years.
+    pub const LONGEST: Duration = Duration::from_millis(999_999_999_999);
+}
+
+/// The secret of one claim: who knows it may settle the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    pub(super) fn new(random: [u8; 16]) -> Token {
+        Token(base32(random))
+    }
+}
+
+/// 128 random bits as 26 characters of lower-case base32.
+pub(super) fn base32(random: [u8; 16]) -> String {
+    let mut text = data_encoding::BASE32_NOPAD.encode(&random);
+    text.make_ascii_lowercase();
+    text
+}
+
+pub(super) fn is_base32(text: &str) -> bool {
+    text.len() == 26 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
+}
+
+/// What every name of a message says, in every state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub id: Id,
+    pub bucket: Bucket,
+    pub priority: Priority,
+    pub attempts: Attempts,
+    pub group: Option<GroupMark>,
+}
+
+/// The name of a claimed message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedName {
+    pub name: Name,
+    pub lease: Lease,
+    pub token: Token,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}-{:05}", self.id, self.bucket, self.priority.0, self.attempts.0)?;
+        match self.group {
+            Some(GroupMark(mark)) => write!(f, "-g{mark:016x}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ClaimedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, millis) = match self.lease {
+            Lease::Live => ('l', 0),
+            Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
+        };
+        write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
+    }
+}
+
+impl Name {
+    /// The name as it stands in `ready/`, `dead/` and `done/`.
+    pub fn parse(text: &str) -> Option<Name> {
+        match Name::parse_start(text)? {
+            (name, "") => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name as it stands in `delayed/`, and when it is due.
+    pub fn parse_delayed(text: &str) -> Option<(Time, Name)> {
+        let (due, rest) = text.split_at_checked(16)?;
+        let due = digits(due, 16).map(Time::from_micros)?;
+        Some((due, Name::parse(rest.strip_prefix('-')?)?))
+    }
+
+    pub(super) fn delayed(&self, due: Time) -> String {
+        format!("{:016}-{self}", due.micros())
+    }
+
+    fn parse_start(text: &str) -> Option<(Name, &str)> {
+        let fixed = text.get(..41)?;
+        let mut parts = fixed.split('-');
+        let id = Id::parse(parts.next()?)?;
+        let bucket = Bucket::parse(parts.next()?)?;
+        let priority = Priority::new(u8::try_from(digits(parts.next()?, 1)?).ok()?)?;
+        let attempts = Attempts::new(u32::try_from(digits(parts.next()?, 5)?).ok()?);
+        let rest = &text[41..];
+        let (group, rest) = match rest.strip_prefix("-g") {
+            Some(marked) => {
+                let mark =
+                    marked.get(..16).filter(|mark| mark.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))?;
+                (Some(GroupMark(u64::from_str_radix(mark, 16).ok()?)), &marked[16..])
+            }
+            None => (None, rest),
+        };
+        parts.next().is_none().then_some((Name { id, bucket, priority, attempts, group }, rest))
+    }
+}
+
+impl ClaimedName {
+    pub fn parse(text: &str) -> Option<ClaimedName> {
+        let (name, rest) = Name::parse_start(text)?;
+        let (lease, token) = rest.strip_prefix('-')?.split_once('-')?;
+        let millis = digits(lease.get(1..)?, 12)?;
+        let lease = match (lease.as_bytes()[0], millis) {
+            (b'l', 0) => Lease::Live,
+            (b't', millis) => Lease::Timed(Duration::from_millis(millis)),
+            _ => return None,
+        };
+        is_base32(token).then(|| ClaimedName { name, lease, token: Token(token.to_string()) })
+    }
+}
+
+/// `ready/P`.
+pub(super) fn ready_priority(priority: Priority) -> PathBuf {
+    [READY, &priority.0.to_string()].iter().collect()
+}
+
+/// The directory, below the queue's, in which a message of this state stands.
+pub(super) fn home(state: State, name: &Name, due: Option<Time>) -> PathBuf {
+    let mut path = PathBuf::from(state.word());
+    match state {
+        State::Ready => {
+            path.push(name.priority.0.to_string());
+            path.push(name.bucket.to_string());
+        }
+        State::Delayed => path.push(due_bucket(due.unwrap_or_default())),
+        State::Dead | State::Done => path.push(name.bucket.to_string()),
+        State::Claimed | State::Damaged => (),
+    }
+    path
+}
+
+/// The bucket of `delayed/` for a due time: the start of its minute.
+pub(super) fn due_bucket(due: Time) -> String {
+    format!("{:016}", due.micros() / DELAY_BUCKET * DELAY_BUCKET)
+}
+
+/// One message of a batch, as it stands in the batch's directory: order, priority, due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub number: u32,
+    pub priority: Priority,
+    pub due: Option<Time>,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}-{}-{:016}", self.number, self.priority.0, self.due.unwrap_or_default().micros())
+    }
+}
+
+impl Part {
+    pub fn parse(text: &str) -> Option<Part> {
+        let mut parts = text.split('-');
+        let number = u32::try_from(digits(parts.next()?, 6)?).ok()?;
+        let priority = Priority::new(u8::try_from(digits(parts.next()?, 1)?).ok()?)?;
+        let due = digits(parts.next()?, 16)?;
+        let due = (due > 0).then(|| Time::from_micros(due));
+        parts.next().is_none().then_some(Part { number, priority, due })
+    }
+}
+
+/// Only ASCII digits, exactly so many.
+fn digits(text: &str, width: usize) -> Option<u64> {
+    (text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Name {
+        Name {
+            id: Id::parse("1764000000000001").unwrap(),
+            bucket: Bucket::parse("1764000000000000").unwrap(),
+            priority: Priority::DEFAULT,
+            attempts: Attempts::new(3),
+            group: None,
+        }
+    }
+
+    #[test]
+    fn names_survive_the_round_trip() {
+        for group in [None, Some(GroupMark(0xfeed))] {
+            let name = Name { group, ..name() };
+            assert_eq!(Name::parse(&name.to_string()), Some(name.clone()));
+            let due = Time::from_micros(1_764_000_000_500_000);
+            assert_eq!(Name::parse_delayed(&name.delayed(due)), Some((due, name.clone())));
+            for lease in [Lease::Live, Lease::Timed(Duration::from_secs(600))] {
+                let claimed = ClaimedName { name: name.clone(), lease, token: Token::new([7; 16]) };
+                assert_eq!(ClaimedName::parse(&claimed.to_string()), Some(claimed.clone()));
+                assert_eq!(Name::parse(&claimed.to_string()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_names_are_nobody() {
+        let good = name().to_string();
+        let mut bad: Vec<String> = (0..good.len()).map(|end| good[..end].to_string()).collect();
+        bad.extend(["x", "-", "é", ".", "queue.json"].map(|tail| format!("{good}{tail}")));
+        bad.push(good.replace('-', "."));
+        bad.push(format!("+{}", &good[1..]));
+        bad.push("é".repeat(21));
+        for text in bad {
+            assert_eq!(Name::parse(&text), None, "{text}");
+            assert_eq!(ClaimedName::parse(&text), None, "{text}");
+            assert_eq!(Name::parse_delayed(&text), None, "{text}");
+        }
+    }
+}

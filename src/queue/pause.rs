@@ -1,0 +1,72 @@
+//! Pausing: while `paused` stands, nothing is claimed. Sending goes on.
+
+use super::error::Result;
+use super::name;
+use super::{Queue, create};
+use crate::fs::Access;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Since when, until when, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub paused_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Pause {
+    /// The end of the pause; `None` for one that lasts until `mq resume`.
+    pub fn until(&self) -> Option<Time> {
+        self.paused_until.as_deref().and_then(Time::parse_rfc3339)
+    }
+}
+
+impl Queue {
+    /// Pauses the queue, durably. What is claimed already goes on.
+    pub fn pause(&self, reason: Option<String>) -> Result<()> {
+        let pause = Pause { paused_at: self.disk.now().rfc3339(), paused_until: None, reason };
+        let mut bytes = serde_json::to_vec(&pause).unwrap_or_default();
+        bytes.push(b'\n');
+        create::put_control(&self.disk, &self.dir, name::PAUSED, &bytes, self.settings.mode(), self.owner)?;
+        self.disk.sync_dir(&self.dir)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Ends a pause; whether there was one.
+    pub fn resume(&self) -> Result<bool> {
+        match self.disk.unlink(&self.dir, name::PAUSED) {
+            Err(error) if error.missing() => return Ok(false),
+            gone => gone?,
+        }
+        self.disk.sync_dir(&self.dir)?;
+        self.wake();
+        Ok(true)
+    }
+
+    /// The pause that holds now. A file that cannot be understood pauses, until somebody looks.
+    pub fn paused(&self) -> Result<Option<Pause>> {
+        match self.disk.stat_at(&self.dir, name::PAUSED) {
+            Err(error) if error.missing() => return Ok(None),
+            stat => stat?,
+        };
+        let file = match self.disk.open(&self.dir, name::PAUSED, Access::Read) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let mut bytes = vec![0; 64 << 10];
+        let length = self.disk.read_full(&file, &mut bytes, 0)?;
+        let pause: Pause = serde_json::from_slice(&bytes[..length]).unwrap_or(Pause {
+            paused_at: String::new(),
+            paused_until: None,
+            reason: Some("the file 'paused' can't be read".into()),
+        });
+        Ok(match pause.until() {
+            Some(until) if until <= self.disk.now() => None,
+            _ => Some(pause),
+        })
+    }
+}

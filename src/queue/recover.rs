@@ -1,0 +1,299 @@
+//! What a crash leaves, mended by anybody in passing: whole messages and committed batches in `tmp/` are published, what
+//! was never finished is deleted, and claims whose holder is gone come back.
+//!
+//! A lock decides, never an age and never a process number: what somebody still holds is left alone.
+
+use super::error::{Error, Result};
+use super::history::{Attempt, Outcome};
+use super::message::{self, Content, Depth};
+use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
+use super::send::same;
+use super::seq::Seq;
+use super::settle::{Again, Counting};
+use super::{Queue, Sync};
+use crate::fs::{Access, Dir, File, Kind};
+use crate::time::{Time, format_duration};
+use std::ops::ControlFlow;
+
+/// What a pass over `tmp/` and `claimed/` came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Messages that became ready again, or were found whole in `tmp/`.
+    pub published: u64,
+    /// Unfinished sends that were deleted.
+    pub deleted: u64,
+    /// Messages that were dead-lettered or set aside.
+    pub ended: u64,
+    /// A timed lease that has run out is being settled or taken back by somebody else at this moment.
+    pub contended: bool,
+    /// When the next timed lease runs out.
+    pub next_expiry: Option<Time>,
+}
+
+/// How many entries of each directory a slice looks at.
+const SLICE: usize = 16;
+
+impl Queue {
+    /// Goes through `tmp/` and `claimed/` whole. One entry that fails does not hide the others; the first failure comes back
+    /// at the end.
+    ///
+    /// Killed anywhere, the next pass goes on: each step is one of the transitions that any process may take.
+    pub fn recover(&self) -> Result<Recovered> {
+        match self.recover_all() {
+            (_, Some(error)) => Err(error),
+            (recovered, None) => Ok(recovered),
+        }
+    }
+
+    /// [`Queue::recover`], with what it did beside the first failure.
+    pub(super) fn recover_all(&self) -> (Recovered, Option<Error>) {
+        self.recover_some(usize::MAX)
+    }
+
+    /// A few entries, beginning at a random one, so that no entry is out of every slice's reach.
+    pub(super) fn recover_slice(&self) {
+        // In passing: an error here is for whoever finds nothing else to do.
+        let _ = self.recover_some(SLICE);
+    }
+
+    fn recover_some(&self, most: usize) -> (Recovered, Option<Error>) {
+        let mut recovered = Recovered::default();
+        let mut failed = None;
+        let sends = self.recover_sends(most, &mut recovered, &mut failed);
+        let claims = self.recover_claims(most, &mut recovered, &mut failed);
+        (recovered, failed.or(sends.err()).or(claims.err()))
+    }
+
+    fn recover_sends(&self, most: usize, recovered: &mut Recovered, failed: &mut Option<Error>) -> Result<()> {
+        let tmp = self.tmp_dir()?;
+        for (name, kind) in self.some(&tmp, most)? {
+            let mended = match kind {
+                Kind::File => self.recover_draft(&tmp, &name, recovered),
+                Kind::Dir => self.recover_batch(&tmp, &name, recovered),
+                Kind::Symlink | Kind::Other => Ok(()),
+            };
+            *failed = failed.take().or(mended.err());
+        }
+        Ok(())
+    }
+
+    fn recover_claims(&self, most: usize, recovered: &mut Recovered, failed: &mut Option<Error>) -> Result<()> {
+        let claimed = self.claimed_dir()?;
+        for (name, kind) in self.some(claimed, most)? {
+            if let (Kind::File, Some(name)) = (kind, ClaimedName::parse(&name)) {
+                *failed = failed.take().or(self.recover_claim(claimed, name, recovered).err());
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that recovery may act on, at most so many, from a random one on.
+    fn some(&self, dir: &Dir, most: usize) -> Result<Vec<(String, Kind)>> {
+        let mut names: Vec<(String, Kind)> = Vec::new();
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str()
+                && (is_base32(name) || ClaimedName::parse(name).is_some())
+            {
+                names.push((name.to_string(), kind));
+            }
+            ControlFlow::Continue(())
+        })?;
+        if names.len() > most {
+            names.sort_unstable();
+            let random = self.disk.random()?;
+            let start = usize::from(u16::from_le_bytes([random[0], random[1]])) % names.len();
+            names.rotate_left(start);
+            names.truncate(most);
+        }
+        Ok(names)
+    }
+
+    /// A file in `tmp/` whose writer is gone.
+    pub(super) fn recover_draft(&self, tmp: &Dir, name: &str, recovered: &mut Recovered) -> Result<()> {
+        let disk = &self.disk;
+        if !is_base32(name) {
+            return Ok(());
+        }
+        let file = match disk.open(tmp, name, Access::Read) {
+            Err(error) if error.missing() => return Ok(()),
+            Err(error) if super::claim::foreign(&error) => return Ok(()),
+            opened => opened?,
+        };
+        if !disk.try_lock(&file)? || !same(disk, tmp, name, &file)? {
+            return Ok(());
+        }
+        let stat = disk.stat(&file)?;
+        if stat.kind != Kind::File || stat.links != 1 {
+            return Ok(());
+        }
+        match message::load(disk, file, stat, Depth::Whole)? {
+            Content::Message(message) => {
+                // Its sender never came to say "sent", so nobody knows whether its flush succeeded: flush it again.
+                self.flush_before_publishing(message.file(), tmp)?;
+                let mut seq = Seq::lock(self)?;
+                self.publish(&mut seq, tmp, name, message.header.priority(), message.header.due())?;
+                drop(seq);
+                self.wake();
+                recovered.published += 1;
+                Ok(())
+            }
+            Content::Placeholder => {
+                recovered.deleted += 1;
+                match disk.unlink(tmp, name) {
+                    Err(error) if error.missing() => Ok(()),
+                    gone => Ok(gone?),
+                }
+            }
+            Content::Bad(why) => {
+                recovered.ended += 1;
+                self.set_aside(tmp, name, &why)
+            }
+            Content::Unknown(why) => Err(Error::Unknown { path: tmp.path().join(name), why }),
+        }
+    }
+
+    fn flush_before_publishing(&self, file: &File, tmp: &Dir) -> Result<()> {
+        match self.settings.sync() {
+            Sync::None => Ok(()),
+            _ => self.flush(file, tmp),
+        }
+    }
+
+    /// A batch's directory whose writer is gone: published if it was committed and is whole, else deleted.
+    pub(super) fn recover_batch(&self, tmp: &Dir, name: &str, recovered: &mut Recovered) -> Result<()> {
+        let disk = &self.disk;
+        if !is_base32(name) {
+            return Ok(());
+        }
+        let dir = match disk.open_dir(tmp, name) {
+            Err(error) if error.missing() => return Ok(()),
+            opened => opened?,
+        };
+        if !disk.try_lock_dir(&dir)? {
+            return Ok(());
+        }
+        match disk.stat_at(tmp, name) {
+            Ok(stat) if stat.identity == disk.stat_dir(&dir)?.identity => (),
+            Ok(_) => return Ok(()),
+            Err(error) if error.missing() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if self.committed(&dir)? {
+            if self.settings.sync() != Sync::None {
+                disk.sync_all(&dir)?;
+            }
+            self.roll_forward(tmp, name, &dir, &mut |_| recovered.published += 1)?;
+            self.wake();
+            return Ok(());
+        }
+        recovered.deleted += 1;
+        self.delete_batch(tmp, name, &dir)
+    }
+
+    /// Whether a batch was committed. The file `commit` alone does not say so: a power cut before the flush can keep it and
+    /// lose what it speaks of. But the renames begin only after the flush, so once the first part has gone, all was durable.
+    fn committed(&self, dir: &Dir) -> Result<bool> {
+        let disk = &self.disk;
+        let commit = match disk.open(dir, COMMIT, Access::Read) {
+            Err(error) if error.missing() => return Ok(false),
+            opened => opened?,
+        };
+        let mut bytes = [0; 32];
+        let length = disk.read_full(&commit, &mut bytes, 0)?;
+        let said = std::str::from_utf8(&bytes[..length]).ok().and_then(|text| text.strip_suffix('\n'));
+        let Some(count) = said.and_then(|text| text.parse::<u64>().ok()) else { return Ok(false) };
+        let mut parts = 0;
+        let mut first_is_here = false;
+        let mut whole = true;
+        for (shard_name, kind) in disk.names(dir)? {
+            if kind != Kind::Dir {
+                continue;
+            }
+            let shard = disk.open_dir(dir, &shard_name)?;
+            for (part_name, _) in disk.names(&shard)? {
+                let Some(part) = part_name.to_str().and_then(Part::parse) else { continue };
+                first_is_here |= shard_name == "000000" && part.number == 0;
+                parts += 1;
+                let file = disk.open(&shard, &part_name, Access::Read)?;
+                let stat = disk.stat(&file)?;
+                whole &= matches!(message::load(disk, file, stat, Depth::Whole)?, Content::Message(_));
+            }
+        }
+        Ok(if first_is_here { whole && parts == count } else { parts < count })
+    }
+
+    /// A claim whose holder may be gone.
+    pub(super) fn recover_claim(&self, dir: &Dir, name: ClaimedName, recovered: &mut Recovered) -> Result<()> {
+        let disk = &self.disk;
+        let file_name = name.to_string();
+        if let Lease::Timed(lease) = name.lease {
+            let stat = match disk.stat_at(dir, &file_name) {
+                Err(error) if error.missing() => return Ok(()),
+                stat => stat?,
+            };
+            let now = disk.now();
+            if stat.modified <= now && now < stat.modified.plus(lease) {
+                let expiry = stat.modified.plus(lease);
+                recovered.next_expiry = Some(recovered.next_expiry.map_or(expiry, |next| next.min(expiry)));
+                return Ok(());
+            }
+        }
+        // Read-only: closing it raises no event, so a probe wakes nobody.
+        let probe = match disk.open(dir, &file_name, Access::Read) {
+            Err(error) if error.missing() => return Ok(()),
+            Err(error) if super::claim::foreign(&error) => return Ok(()),
+            opened => opened?,
+        };
+        if !disk.try_lock(&probe)? {
+            recovered.contended |= name.lease != Lease::Live;
+            return Ok(());
+        }
+        // Lock, then look again: the name, and for a timed lease the time, which an extension may have moved.
+        if !same(disk, dir, &file_name, &probe)? {
+            return Ok(());
+        }
+        let stat = disk.stat(&probe)?;
+        if stat.kind != Kind::File || stat.links != 1 {
+            return Ok(());
+        }
+        let reason = match name.lease {
+            Lease::Live => "worker lost".to_string(),
+            Lease::Timed(lease) => {
+                let now = disk.now();
+                if stat.modified > now {
+                    // The clock went back: nobody may hold a message for longer than its lease.
+                    disk.touch(&probe)?;
+                    let expiry = now.plus(lease);
+                    recovered.next_expiry = Some(recovered.next_expiry.map_or(expiry, |next| next.min(expiry)));
+                    return Ok(());
+                }
+                if now < stat.modified.plus(lease) {
+                    return Ok(());
+                }
+                format!("the lease of {} ran out", format_duration(lease))
+            }
+        };
+        let attempt = name.name.attempts.count();
+        let Some(claim) = self.take_back(name, probe)? else {
+            recovered.ended += 1;
+            return Ok(());
+        };
+        let mut record = Attempt::new(attempt, claim.started(), Outcome::Lost);
+        record.reason = Some(reason);
+        match claim.nack(self, Again::Now, Counting::Counted, Some(record))? {
+            super::Settled::Dead => recovered.ended += 1,
+            _ => recovered.published += 1,
+        }
+        Ok(())
+    }
+
+    /// How many claims there are: in anybody's hands.
+    pub fn in_flight(&self) -> Result<u64> {
+        let mut count = 0;
+        self.each_place(State::Claimed, |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,133 @@
+//! Taking messages out by hand: redriving dead ones, and removing.
+
+use super::Queue;
+use super::browse::Place;
+use super::error::{Error, Result};
+use super::history::{self, Record, Redrive};
+use super::message::{self, Content, Depth};
+use super::name::{Attempts, Id, Name, State, WHY, home};
+use super::send::same;
+use super::seq::Seq;
+use crate::fs::{Access, Kind};
+
+/// What became of one message that was to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It is ready, under this id.
+    To(Id),
+    /// Somebody else has moved or removed it meanwhile.
+    Gone,
+}
+
+/// What became of one message that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    Removed,
+    /// Somebody else has moved or removed it meanwhile.
+    Gone,
+}
+
+impl Queue {
+    /// Sends a dead message round again: its attempts begin anew; its uid and history stay, and the redrives are counted.
+    /// In the same queue it keeps its id; in another one (`to`) it gets the next id there.
+    ///
+    /// One rename, so a kill loses and doubles nothing. Durable after [`Queue::flush_all`] of the queue it went to.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] when `to` is on another file system.
+    pub fn redrive(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
+        let disk = &self.disk;
+        let Some(dir) = self.dir_of(place)? else { return Ok(Moved::Gone) };
+        let file = match disk.open(&dir, &place.file_name, Access::Write) {
+            Err(error) if error.missing() => return Ok(Moved::Gone),
+            opened => opened?,
+        };
+        if !disk.try_lock(&file)? {
+            let by = disk.holder(&disk.stat(&file)?).map(|holder| holder.pid);
+            return Err(Error::Held { id: place.id(), by });
+        }
+        if !same(disk, &dir, &place.file_name, &file)? {
+            return Ok(Moved::Gone);
+        }
+        let stat = disk.stat(&file)?;
+        let message = match message::load(disk, file, stat, Depth::Header)? {
+            Content::Message(message) => message,
+            Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(&place.file_name), why }),
+            Content::Placeholder | Content::Bad(_) => {
+                let path = dir.path().join(&place.file_name);
+                self.set_aside(&dir, &place.file_name, "it was dead-lettered, and is no whole message")?;
+                return Err(Error::Damaged { path, why: "set aside in damaged/".into() });
+            }
+        };
+        let history = message.history()?;
+        // A redrive that was killed before its rename has left its record already.
+        if !matches!(history.records.last(), Some(Record::Redrive(_))) {
+            let from = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let record = Redrive { redriven_at: disk.now().rfc3339(), redrives: history.redrives() + 1, from };
+            match history::append(disk, message.file(), message.body_end(), &Record::Redrive(record)) {
+                Err(error) if !error.no_room() => return Err(error.into()),
+                _ => (),
+            }
+        }
+        let anew = Name { attempts: Attempts::default(), ..place.name.clone() };
+        let moved = match to {
+            None => {
+                let ready = home(State::Ready, &anew, None);
+                self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
+            }
+            Some(to) => {
+                let mut seq = Seq::lock(to)?;
+                to.publish(&mut seq, &dir, &place.file_name, anew.priority, None)
+            }
+        };
+        match moved {
+            Ok(id) => {
+                to.unwrap_or(self).wake();
+                Ok(Moved::To(id))
+            }
+            Err(error) if error.missing() => Ok(Moved::Gone),
+            Err(Error::Disk(error)) if error.is(std::io::ErrorKind::CrossesDevices) => {
+                Err(Error::Elsewhere { path: to.unwrap_or(self).path().to_path_buf() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a message for good. Durable after [`Queue::flush_all`].
+    ///
+    /// # Errors
+    /// [`Error::Held`] when it is claimed: it belongs to its holder.
+    pub fn remove(&self, place: &Place) -> Result<Removed> {
+        if place.state == State::Claimed {
+            return Err(Error::Held { id: place.id(), by: self.holder(place)? });
+        }
+        let Some(dir) = self.dir_of(place)? else { return Ok(Removed::Gone) };
+        // Foreign things are not ours to remove, whatever they are called.
+        match self.disk.stat_at(&dir, &place.file_name) {
+            Err(error) if error.missing() => return Ok(Removed::Gone),
+            stat => {
+                if stat?.kind != Kind::File {
+                    let path = dir.path().join(&place.file_name);
+                    return Err(Error::Unknown { path, why: "is not a regular file".into() });
+                }
+            }
+        }
+        // No lock: the name is the message in this state, so the unlink either ends that or finds it gone.
+        match self.disk.unlink(&dir, &place.file_name) {
+            Err(error) if error.missing() => return Ok(Removed::Gone),
+            gone => gone?,
+        }
+        if place.state == State::Damaged {
+            let _ = self.disk.unlink(&dir, format!("{}{WHY}", place.file_name));
+        }
+        Ok(Removed::Removed)
+    }
+
+    /// Counts what was taken out, so that `stats` can tell it from what was acknowledged.
+    pub fn count_removed(&self, removed: u64) -> Result<()> {
+        if removed == 0 {
+            return Ok(());
+        }
+        Seq::lock(self)?.count(removed, 0)
+    }
+}

@@ -1,0 +1,181 @@
+//! Sending one message: written whole in `tmp/` under a lock, flushed once, published by one rename.
+
+use super::error::{Error, Result};
+use super::header::{Envelope, Line, Uid};
+use super::name::{Attempts, Id, Name, Priority, State, home};
+use super::seq::Seq;
+use super::{Queue, Sync};
+use crate::fs::{Dir, Disk, File, Store};
+use crate::time::Time;
+use std::time::Duration;
+
+/// Body bytes are gathered up to this before they are written.
+const GATHER: usize = 128 << 10;
+
+/// A message that is being written. Dropping it takes it back.
+#[derive(Debug)]
+pub struct Draft<'q> {
+    queue: &'q Queue,
+    tmp: Dir,
+    writing: Option<Writing>,
+    name: String,
+    uid: Uid,
+    envelope: Envelope,
+    published: bool,
+}
+
+/// What was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub id: Id,
+    pub uid: Uid,
+}
+
+/// A file that is being filled with one message: placeholder, body, and at last the true header.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub file: File,
+    line: Line,
+    sum: crc32fast::Hasher,
+    size: u64,
+    gathered: Vec<u8>,
+    written: u64,
+}
+
+impl Writing {
+    pub fn new(file: File, line: Line) -> Writing {
+        let gathered = line.placeholder();
+        Writing { file, line, sum: crc32fast::Hasher::new(), size: 0, gathered, written: 0 }
+    }
+
+    pub fn write(&mut self, disk: &Disk, bytes: &[u8]) -> Result<()> {
+        self.sum.update(bytes);
+        self.size += bytes.len() as u64;
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= GATHER { self.spill(disk) } else { Ok(()) }
+    }
+
+    fn spill(&mut self, disk: &Disk) -> Result<()> {
+        disk.write_all(&self.file, &self.gathered, self.written)?;
+        self.written += self.gathered.len() as u64;
+        self.gathered.clear();
+        Ok(())
+    }
+
+    /// Puts the true header in: from here on recovery would take the file for a whole message.
+    pub fn seal(mut self, disk: &Disk) -> Result<File> {
+        self.spill(disk)?;
+        let header = self.line.seal(self.size, &self.sum);
+        disk.write_all(&self.file, &header, 0)?;
+        Ok(self.file)
+    }
+}
+
+impl Queue {
+    /// Begins a message. Nothing of it can be seen until [`Draft::publish`].
+    pub fn draft(&self, envelope: Envelope) -> Result<Draft<'_>> {
+        let tmp = self.tmp_dir()?;
+        let uid = Uid::new(self.disk.random()?);
+        let line = Line::new(&envelope, &uid, self.disk.now()).map_err(|why| Error::Refused { why })?;
+        loop {
+            let name = self.fresh_name()?;
+            let file = self.disk.create(&tmp, &name, self.file_birth())?;
+            // Between our open and our lock, recovery may have taken the empty file for litter: then begin again.
+            let ours = self.disk.lock(&file, Duration::from_secs(1))? && same(&self.disk, &tmp, &name, &file)?;
+            if ours {
+                let writing = Some(Writing::new(file, line));
+                return Ok(Draft { queue: self, tmp, writing, name, uid, envelope, published: false });
+            }
+        }
+    }
+}
+
+/// Lock, then look again: is the name still the file we hold?
+pub(super) fn same(disk: &Disk, dir: &Dir, name: &str, file: &File) -> Result<bool> {
+    match disk.stat_at(dir, name) {
+        Ok(stat) => Ok(stat.identity == disk.stat(file)?.identity),
+        Err(error) if error.missing() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Draft<'_> {
+    /// Adds to the body.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.writing {
+            Some(writing) => writing.write(&self.queue.disk, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the body is so far.
+    pub fn size(&self) -> u64 {
+        self.writing.as_ref().map_or(0, |writing| writing.size)
+    }
+
+    /// Flushes the message and makes it visible, with one rename.
+    ///
+    /// Killed before the rename: recovery publishes a whole message and deletes any other. After `Ok`: it survives a power
+    /// cut, unless the queue says `sync = none`. After an error: it is not sent; after an error of the disk, or of the
+    /// flush, it may still appear, since nobody can know.
+    pub fn publish(mut self) -> Result<Sent> {
+        let (queue, disk) = (self.queue, &self.queue.disk);
+        let Some(writing) = self.writing.take() else { return Err(Error::Refused { why: "published twice".into() }) };
+        let file = writing.seal(disk)?;
+        if queue.settings.sync() != Sync::None {
+            disk.sync_file(&file)?;
+            if queue.store != Store::Trusted {
+                disk.sync_dir(&self.tmp)?;
+            }
+        }
+        let mut seq = Seq::lock(queue)?;
+        let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
+        let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due)?;
+        self.published = true;
+        drop(seq);
+        // The message is sent: from here on nothing may fail it. Closing the file would unlock it as well.
+        let _ = disk.unlock(&file);
+        queue.wake();
+        Ok(Sent { id, uid: self.uid.clone() })
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // Not sent, so nothing is lost with it; what can't be removed here is removed by recovery.
+            let _ = self.queue.disk.unlink(&self.tmp, &self.name);
+        }
+    }
+}
+
+impl Queue {
+    /// Gives a whole, flushed message its id and puts it where claimers look. The caller holds the lock of `seq`.
+    pub(super) fn publish(
+        &self,
+        seq: &mut Seq<'_>,
+        from: &Dir,
+        file_name: &str,
+        priority: Priority,
+        due: Option<Time>,
+    ) -> Result<Id> {
+        loop {
+            let (id, bucket) = seq.next(priority);
+            seq.save()?;
+            let name = Name { id, bucket, priority, attempts: Attempts::default(), group: None };
+            match self.put(from, file_name, &name, due) {
+                // Somebody restored an old file under an id of the future: take the next one.
+                Err(Error::Disk(error)) if error.exists() => (),
+                done => return done.map(|()| id),
+            }
+        }
+    }
+
+    /// The rename that publishes: into `delayed/` where the message is not due yet, else into `ready/`.
+    pub(super) fn put(&self, from: &Dir, file_name: &str, name: &Name, due: Option<Time>) -> Result<()> {
+        match due.filter(|&due| due > name.id.time()) {
+            Some(due) => self.move_into(from, file_name, &home(State::Delayed, name, Some(due)), &name.delayed(due)),
+            None => self.move_into(from, file_name, &home(State::Ready, name, None), &name.to_string()),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! `seq`: the last id given out and, for each priority, the bucket that is being filled. Its lock is the one thing that all
+//! senders of a queue pass through; nothing is flushed while it is held.
+//!
+//! It is a cache of what the names say. After a kill it is as the last holder wrote it. After a power cut it may be of any
+//! age, so on another boot, or when it does not check, the last id is the greatest one in any name of any state.
+
+use super::error::{Error, Result};
+use super::name::{self, BUCKET_SIZE, Bucket, Id, PRIORITIES, Priority, State};
+use super::{Place, Queue};
+use crate::fs::{Access, Dir, File};
+use crate::time::Time;
+use std::time::Duration;
+
+/// How long to wait for the lock before giving up with "try again".
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The counts that `stats` reports beside what it can see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Published, since `seq` was last made anew.
+    pub sent: u64,
+    /// Taken out by rm, purge or a redrive to another queue.
+    pub removed: u64,
+    /// Dead-lettered, by any process, at any time.
+    pub dead: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contents {
+    last: Time,
+    boot: String,
+    totals: Totals,
+    /// By priority: the bucket being filled and how many were put into it.
+    filling: [(Time, u32); PRIORITIES as usize],
+}
+
+impl Contents {
+    /// Two lines of text and a checksum; always of the same length, so that one write replaces it whole.
+    fn encode(&self) -> String {
+        let Totals { sent, removed, dead } = self.totals;
+        let mut text = format!("mq1 {:016} {:36} {sent:020} {removed:020} {dead:020}", self.last.micros(), self.boot);
+        for (bucket, count) in self.filling {
+            text.push_str(&format!(" {:016}:{count:06}", bucket.micros()));
+        }
+        let sum = crc32fast::hash(text.as_bytes());
+        text.push_str(&format!(" {sum:08x}\n"));
+        text
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Contents> {
+        let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let (text, sum) = text.rsplit_once(' ')?;
+        if u32::from_str_radix(sum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+            return None;
+        }
+        let mut words = text.split_ascii_whitespace();
+        if words.next()? != "mq1" {
+            return None;
+        }
+        let last = Time::from_micros(words.next()?.parse().ok()?);
+        let boot = words.next()?.to_string();
+        let mut count = || words.next()?.parse().ok();
+        let totals = Totals { sent: count()?, removed: count()?, dead: count()? };
+        let mut filling = [(Time::default(), 0); PRIORITIES as usize];
+        for slot in &mut filling {
+            let (bucket, count) = words.next()?.split_once(':')?;
+            *slot = (Time::from_micros(bucket.parse().ok()?), count.parse().ok()?);
+        }
+        Some(Contents { last, boot, totals, filling })
+    }
+}
+
+/// The lock on `seq`, and what it says. Dropping it unlocks; what was not saved is forgotten.
+pub(super) struct Seq<'q> {
+    queue: &'q Queue,
+    file: File,
+    contents: Contents,
+}
+
+impl<'q> Seq<'q> {
+    /// Waits for the lock.
+    pub fn lock(queue: &'q Queue) -> Result<Seq<'q>> {
+        let disk = &queue.disk;
+        let file = loop {
+            let file = match disk.open(&queue.dir, name::SEQ, Access::Write) {
+                Err(error) if error.missing() => {
+                    queue.still_here()?;
+                    match disk.create(&queue.dir, name::SEQ, queue.file_birth()) {
+                        Err(error) if error.exists() => continue,
+                        created => created?,
+                    }
+                }
+                opened => opened?,
+            };
+            if !disk.lock(&file, PATIENCE)? {
+                let by = disk.holder(&disk.stat(&file)?).map(|holder| holder.pid);
+                return Err(Error::Busy { path: file.path().to_path_buf(), by });
+            }
+            // A person may have removed or replaced it while we waited: then this is the lock of nothing.
+            match disk.stat_at(&queue.dir, name::SEQ) {
+                Ok(stat) if stat.identity == disk.stat(&file)?.identity => break file,
+                Ok(_) => (),
+                Err(error) if error.missing() => (),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let mut bytes = [0; 512];
+        let length = disk.read_full(&file, &mut bytes, 0)?;
+        let boot = disk.boot_id();
+        let contents = match Contents::decode(&bytes[..length]) {
+            Some(contents) if !boot.is_empty() && contents.boot == boot => contents,
+            stale => anew(queue, stale, boot)?,
+        };
+        Ok(Seq { queue, file, contents })
+    }
+
+    /// The next id, and the home bucket for it. Nothing is given out until [`Seq::save`] has returned.
+    pub fn next(&mut self, priority: Priority) -> (Id, Bucket) {
+        let now = self.queue.disk.now();
+        let last = &mut self.contents.last;
+        *last = now.max(last.plus(Duration::from_micros(1)));
+        let (bucket, count) = &mut self.contents.filling[usize::from(priority.level())];
+        if bucket.micros() == 0 || *count >= BUCKET_SIZE {
+            (*bucket, *count) = (*last, 0);
+        }
+        *count += 1;
+        self.contents.totals.sent += 1;
+        (Id(*last), Bucket(Id(*bucket)))
+    }
+
+    /// Writes it down: before the rename that publishes, so that a kill in between skips an id and gives none out twice.
+    pub fn save(&mut self) -> Result<()> {
+        Ok(self.queue.disk.write_all(&self.file, self.contents.encode().as_bytes(), 0)?)
+    }
+
+    pub fn count(&mut self, removed: u64, dead: u64) -> Result<()> {
+        self.contents.totals.removed += removed;
+        self.contents.totals.dead += dead;
+        self.save()
+    }
+}
+
+/// What `seq` says now, without its lock: for statistics. `None` if it says nothing that checks.
+pub(super) fn totals(queue: &Queue) -> Result<Option<Totals>> {
+    Ok(peek(queue)?.map(|contents| contents.totals))
+}
+
+/// Whether `seq` is behind the names, garbage or missing: for fsck, which gives the greatest id it saw.
+pub(super) fn behind(queue: &Queue, greatest: Option<Id>) -> Result<Option<&'static str>> {
+    Ok(match peek(queue)? {
+        None => Some("seq does not check: it is made anew at the next send"),
+        Some(contents) if greatest.is_some_and(|id| id.0 > contents.last) => {
+            Some("seq is behind the greatest id in the queue: the next send would have found an id taken")
+        }
+        Some(_) => None,
+    })
+}
+
+fn peek(queue: &Queue) -> Result<Option<Contents>> {
+    let file = match queue.disk.open(&queue.dir, name::SEQ, Access::Read) {
+        Err(error) if error.missing() => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = [0; 512];
+    let length = queue.disk.read_full(&file, &mut bytes, 0)?;
+    Ok(Contents::decode(&bytes[..length]))
+}
+
+/// Makes it anew from the names. New buckets are opened, since nobody knows how full the old ones were.
+pub(super) fn rebuild(queue: &Queue) -> Result<()> {
+    let mut seq = Seq::lock(queue)?;
+    seq.contents = anew(queue, Some(seq.contents.clone()), seq.contents.boot.clone())?;
+    seq.save()
+}
+
+fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents> {
+    let mut greatest = Time::default();
+    let mut present = 0;
+    for state in State::ALL {
+        queue.each_place(state, |place: Place, _dir: &Dir| {
+            greatest = greatest.max(place.name.id.0);
+            present += 1;
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+    }
+    let boot = if boot.is_empty() { "-".to_string() } else { boot };
+    Ok(Contents {
+        last: greatest.max(stale.as_ref().map_or(Time::default(), |contents| contents.last)),
+        boot,
+        totals: stale.map_or(Totals { sent: present, ..Totals::default() }, |contents| contents.totals),
+        filling: [(Time::default(), 0); PRIORITIES as usize],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_back_and_a_torn_one_is_not() {
+        let contents = Contents {
+            last: Time::from_micros(1_764_000_000_000_000),
+            boot: "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f".into(),
+            totals: Totals { sent: 3, removed: 2, dead: 1 },
+            filling: [(Time::from_micros(5), 7); PRIORITIES as usize],
+        };
+        let text = contents.encode();
+        assert!(text.len() < 512);
+        assert_eq!(Contents::decode(text.as_bytes()), Some(contents));
+        for end in 0..text.len() {
+            assert_eq!(Contents::decode(&text.as_bytes()[..end]), None);
+        }
+    }
+}

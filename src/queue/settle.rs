@@ -1,0 +1,396 @@
+//! A claimed message and its ends: acknowledged, put back, or dead-lettered. Each end is one unlink or one rename of the
+//! claimed name, so it happens once, whoever tries; a name that is gone means that it has happened already.
+
+use super::error::{Error, Result};
+use super::history::{self, Attempt, Record};
+use super::message::{self, Content, Depth, Message};
+use super::name::{self, ClaimedName, Id, Lease, Name, State, home};
+use super::receipt::Receipt;
+use super::seq::Seq;
+use super::{Queue, Sync};
+use crate::fs::{Access, Dir, File};
+use crate::time::Time;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::Duration;
+
+/// A message in our hands. Dropping it changes nothing on disk: a live lease ends when its last descriptor is closed, and
+/// then recovery finds the message.
+#[derive(Debug)]
+pub struct Claim {
+    name: ClaimedName,
+    message: Message,
+    started: Time,
+    grip: Grip,
+}
+
+/// What we hold of the lock on the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grip {
+    /// The lock, alone or with a job that is over when the message is settled: LOCK_UN ends it for every descriptor.
+    Ours,
+    /// The worker's lock through a descriptor that a job inherited: it may write, and must not unlock.
+    Shared,
+    /// Nothing but the receipt of a live lease: the rename or the unlink alone.
+    Receipt,
+}
+
+/// When a message that failed may be claimed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    Now,
+    After(Duration),
+    /// As the queue's `backoff` says for the attempts so far.
+    Backoff,
+}
+
+/// Whether the attempt that ends here counts against `max_attempts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    Counted,
+    Uncounted,
+}
+
+/// How a message was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Acked,
+    Ready,
+    Delayed {
+        due: Time,
+    },
+    Dead,
+    /// Its claimed name was gone: the job has settled it by its receipt, or a person has moved it.
+    Already,
+}
+
+/// How long to wait for a lock that a recovery or another settling holds for a few calls.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Claim {
+    pub(super) fn new(name: ClaimedName, message: Message, started: Time) -> Claim {
+        Claim { name, message, started, grip: Grip::Ours }
+    }
+
+    pub fn id(&self) -> Id {
+        self.name.name.id
+    }
+    /// What its name says beside the lease.
+    pub fn name(&self) -> &Name {
+        &self.name.name
+    }
+    pub fn lease(&self) -> Lease {
+        self.name.lease
+    }
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.name.name.attempts.count()
+    }
+    pub fn started(&self) -> Time {
+        self.started
+    }
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The receipt for this claim of a queue that the claimer calls by this name or absolute path.
+    pub fn receipt(&self, queue: &str) -> Receipt {
+        Receipt::new(queue.to_string(), self.name.clone())
+    }
+
+    /// The locked descriptor: the job inherits a duplicate, and while one is open the lease of a live claim holds.
+    ///
+    /// # Errors
+    /// `Unsupported` in a modelled file system.
+    pub fn lock_fd(&self) -> std::io::Result<BorrowedFd<'_>> {
+        self.message.file().handle().fd()
+    }
+
+    /// Acknowledges: the message is done and goes away. Needs no space.
+    ///
+    /// Killed before the unlink: it is delivered again. After it: it never is, except that a power cut may bring it back
+    /// within the file system's commit interval, unless `sync = all`.
+    pub fn ack(self, queue: &Queue) -> Result<Settled> {
+        let dir = queue.claimed_dir()?;
+        let settled = match queue.disk.unlink(dir, self.name.to_string()) {
+            Err(error) if error.missing() => self.already(queue, None),
+            Err(error) => Err(error.into()),
+            Ok(()) if queue.settings.sync() == Sync::All => {
+                queue.disk.sync_dir(dir).map(|()| Settled::Acked).map_err(Error::from)
+            }
+            Ok(()) => Ok(Settled::Acked),
+        };
+        self.release(queue);
+        settled
+    }
+
+    /// Puts the message back, or dead-letters it when its attempts are used up. `record` goes into its history.
+    ///
+    /// Killed before the rename: still claimed, and recovery gives the attempt its record if this one did not. After it:
+    /// where it was put. Not flushed unless it was dead-lettered or `sync = all`.
+    pub fn nack(self, queue: &Queue, again: Again, counting: Counting, record: Option<Attempt>) -> Result<Settled> {
+        let attempts = self.name.name.attempts;
+        let max = queue.settings.max_attempts();
+        if counting == Counting::Counted && attempts.count() >= max {
+            return self.dead(queue, record);
+        }
+        let name = match counting {
+            Counting::Counted => self.name.name.clone(),
+            Counting::Uncounted => Name { attempts: attempts.previous(), ..self.name.name.clone() },
+        };
+        let delay = match again {
+            Again::Now => Duration::ZERO,
+            Again::After(delay) => delay,
+            Again::Backoff => {
+                let random = queue.disk.random()?;
+                let random = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]));
+                queue.settings.backoff().delay(attempts.count(), random)
+            }
+        };
+        let due = queue.disk.now().plus(delay);
+        let (state, new) = match delay.is_zero() {
+            true => (State::Ready, name.to_string()),
+            false => (State::Delayed, name.delayed(due)),
+        };
+        let below = home(state, &name, Some(due));
+        let settled = match self.leave(queue, &below, &new, record.as_ref()) {
+            Err(error) if error.missing() => self.already(queue, record),
+            Err(error) => Err(error),
+            Ok(()) => {
+                let flushed = match queue.settings.sync() {
+                    Sync::All => queue.flush_moved(self.message.file(), &below),
+                    _ => Ok(()),
+                };
+                flushed.map(|()| if state == State::Ready { Settled::Ready } else { Settled::Delayed { due } })
+            }
+        };
+        self.release(queue);
+        queue.wake();
+        settled
+    }
+
+    /// Dead-letters the message at once, whatever its attempts. `record` goes into its history.
+    ///
+    /// After `Ok` it is in `dead/`, also after a power cut, unless the queue says `sync = none`.
+    pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        let name = self.name.name.clone();
+        let below = home(State::Dead, &name, None);
+        let settled = match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
+            Err(error) if error.missing() => self.already(queue, record),
+            Err(error) => Err(error),
+            Ok(()) => queue.flush_moved(self.message.file(), &below).map(|()| Settled::Dead),
+        };
+        self.release(queue);
+        if matches!(settled, Ok(Settled::Dead)) {
+            // A count for people: no reason to fail, or to say that the message is not dead.
+            let _ = Seq::lock(queue).and_then(|mut seq| seq.count(0, 1));
+        }
+        settled
+    }
+
+    /// Renews a timed lease from now, for `lease` or for as long as it was claimed for. A live lease needs none.
+    pub fn extend(self, queue: &Queue, lease: Option<Duration>) -> Result<()> {
+        let Lease::Timed(had) = self.name.lease else { return Ok(()) };
+        let dir = queue.claimed_dir()?;
+        // The touch first: should we be killed in between, the old length runs from now, which is what most would expect.
+        queue.disk.touch(self.message.file())?;
+        let wanted = ClaimedName { lease: Lease::Timed(lease.unwrap_or(had)), ..self.name.clone() };
+        if wanted.lease != self.name.lease {
+            match queue.disk.rename(dir, self.name.to_string(), dir, wanted.to_string()) {
+                Err(error) if error.missing() => return Err(Error::Lost { id: self.id() }),
+                renamed => renamed?,
+            }
+        }
+        if queue.settings.sync() == Sync::All {
+            queue.flush(self.message.file(), dir)?;
+        }
+        Ok(())
+    }
+
+    /// The one rename out of `claimed/`, after the record of the attempt.
+    fn leave(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
+        let dir = queue.claimed_dir()?;
+        if let Some(record) = record
+            && self.grip != Grip::Receipt
+            // Lock, then look again, before any append: a job may have acknowledged the message or moved it on.
+            && super::send::same(&queue.disk, dir, &self.name.to_string(), self.message.file())?
+        {
+            self.append(queue, record);
+        }
+        queue.move_into(dir, &self.name.to_string(), below, new)
+    }
+
+    /// A record that can't be written (no space, a disk error) never stops the transition.
+    fn append(&self, queue: &Queue, record: &Attempt) {
+        let record = Record::Attempt(record.clone());
+        let _ = history::append(&queue.disk, self.message.file(), self.message.body_end(), &record);
+    }
+
+    /// The claimed name is gone. Where the message now is, the attempt leaves its record all the same, since we still hold
+    /// its lock and nobody else can write to it.
+    fn already(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        queue.still_here()?;
+        if self.grip != Grip::Ours || self.name.lease != Lease::Live {
+            return Err(Error::Lost { id: self.id() });
+        }
+        if let Some(record) = record
+            && queue.disk.stat(self.message.file())?.links == 1
+        {
+            self.append(queue, &record);
+        }
+        Ok(Settled::Already)
+    }
+
+    /// Ends the lock for every descriptor, a leftover child's too: only once the message is settled and its job is over.
+    fn release(&self, queue: &Queue) {
+        if self.grip == Grip::Ours {
+            let _ = queue.disk.unlock(self.message.file());
+        }
+    }
+}
+
+impl Queue {
+    /// Takes hold of a claimed message by its receipt, to settle or extend it. `inherited` is the descriptor number that a
+    /// job was given (`MQ_LEASE_FD`), by which it shares its worker's lock.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the message is settled already, or was taken back.
+    pub fn redeem(&self, receipt: &Receipt, inherited: Option<i32>) -> Result<Claim> {
+        let lost = || Error::Lost { id: receipt.id() };
+        let dir = self.claimed_dir()?;
+        let mut name = receipt.claimed.clone();
+        let file = match self.disk.open(dir, name.to_string(), Access::Write) {
+            Err(error) if error.missing() => {
+                name = self.renamed(dir, &receipt.claimed)?.ok_or_else(|| self.gone(lost()))?;
+                match self.disk.open(dir, name.to_string(), Access::Write) {
+                    Err(error) if error.missing() => return Err(self.gone(lost())),
+                    opened => opened?,
+                }
+            }
+            opened => opened?,
+        };
+        let (file, grip) = match name.lease {
+            Lease::Timed(_) => {
+                if !self.disk.lock(&file, PATIENCE)? {
+                    let by = self.disk.holder(&self.disk.stat(&file)?).map(|holder| holder.pid);
+                    return Err(Error::Held { id: receipt.id(), by });
+                }
+                if !super::send::same(&self.disk, dir, &name.to_string(), &file)? {
+                    return Err(self.gone(lost()));
+                }
+                (file, Grip::Ours)
+            }
+            Lease::Live => match self.shared_lock(&file, inherited)? {
+                Some(shared) => (shared, Grip::Shared),
+                None => (file, Grip::Receipt),
+            },
+        };
+        let stat = self.disk.stat(&file)?;
+        let path = file.path().to_path_buf();
+        match message::load(&self.disk, file, stat, Depth::Header)? {
+            Content::Message(message) => Ok(Claim { name, message: *message, started: stat.changed, grip }),
+            Content::Placeholder => Err(Error::Damaged { path, why: "it was never finished".into() }),
+            Content::Bad(why) => Err(Error::Damaged { path, why }),
+            Content::Unknown(why) => Err(Error::Unknown { path, why }),
+        }
+    }
+
+    /// The inherited descriptor, if it is one of this very message.
+    fn shared_lock(&self, file: &File, inherited: Option<i32>) -> Result<Option<File>> {
+        let Some(fd) = inherited else { return Ok(None) };
+        let Ok(shared) = self.disk.inherited(fd, file.path()) else { return Ok(None) };
+        Ok((self.disk.stat(&shared)?.identity == self.disk.stat(file)?.identity).then_some(shared))
+    }
+
+    /// An extension may have changed the lease in the name, and nothing else.
+    fn renamed(&self, dir: &Dir, claimed: &ClaimedName) -> Result<Option<ClaimedName>> {
+        let mut found = None;
+        self.disk.list(dir, |entry, _| {
+            let parsed = entry.to_str().and_then(ClaimedName::parse);
+            if let Some(other) = parsed.filter(|other| other.token == claimed.token && other.name == claimed.name) {
+                found = Some(other);
+                return std::ops::ControlFlow::Break(());
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// "Lost" is said only of a queue that is still there.
+    fn gone(&self, lost: Error) -> Error {
+        self.still_here().err().unwrap_or(lost)
+    }
+
+    /// Flushes a message that was just moved, where the policy asks for it.
+    pub(super) fn flush_moved(&self, file: &File, below: &Path) -> Result<()> {
+        if self.settings.sync() == Sync::None {
+            return Ok(());
+        }
+        let dir = self.ensure_dir(below)?;
+        self.flush(file, &dir)
+    }
+
+    /// A claimed message under a fresh descriptor whose lock we have: for recovery.
+    pub(super) fn take_back(&self, name: ClaimedName, probe: File) -> Result<Option<Claim>> {
+        let dir = self.claimed_dir()?;
+        let file_name = name.to_string();
+        // The probe has the lock but may not write; what it locks is the inode, so the lock covers this one too. It must
+        // stay open until the message is settled, so it travels with the claim's file.
+        let writable = match self.disk.open(dir, &file_name, Access::Write) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let stat = self.disk.stat(&writable)?;
+        if stat.identity != self.disk.stat(&probe)?.identity {
+            return Ok(None);
+        }
+        let path = writable.path().to_path_buf();
+        match message::load(&self.disk, writable, stat, Depth::Small)? {
+            Content::Message(mut message) => {
+                message.keep(probe);
+                Ok(Some(Claim { name, message: *message, started: stat.changed, grip: Grip::Ours }))
+            }
+            Content::Placeholder => self.set_aside(dir, &file_name, "it was never finished").map(|()| None),
+            Content::Bad(why) => self.set_aside(dir, &file_name, &why).map(|()| None),
+            Content::Unknown(why) => Err(Error::Unknown { path, why }),
+        }
+    }
+
+    /// Moves a file that failed its check into `damaged/`, under its own name where that is one, and writes the reason
+    /// beside it. The caller holds its lock. Never deletes, never blocks the queue.
+    pub(super) fn set_aside(&self, dir: &Dir, file_name: &str, why: &str) -> Result<()> {
+        let damaged = Path::new(name::DAMAGED);
+        let mut new = file_name.to_string();
+        if super::browse::damaged_name(&new).is_none() {
+            new = self.fresh_damaged_name()?;
+        }
+        loop {
+            match self.move_into(dir, file_name, damaged, &new) {
+                Err(error) if error.missing() => return self.still_here(),
+                Err(Error::Disk(error)) if error.exists() => new = self.fresh_damaged_name()?,
+                moved => break moved?,
+            }
+        }
+        let told = || -> Result<()> {
+            let to = self.ensure_dir(damaged)?;
+            let text = serde_json::json!({
+                "reason": why,
+                "from": dir.path().join(file_name).to_string_lossy(),
+                "set_aside_at": self.disk.now().rfc3339(),
+            });
+            let file = self.disk.create(&to, format!("{new}{}", name::WHY), self.file_birth())?;
+            Ok(self.disk.write_all(&file, format!("{text}\n").as_bytes(), 0)?)
+        };
+        // Without space for the reason the message is still aside, and fsck finds out again what is wrong with it.
+        let _ = told();
+        Ok(())
+    }
+
+    fn fresh_damaged_name(&self) -> Result<String> {
+        let mut seq = Seq::lock(self)?;
+        let priority = super::name::Priority::DEFAULT;
+        let (id, bucket) = seq.next(priority);
+        seq.save()?;
+        Ok(Name { id, bucket, priority, attempts: super::name::Attempts::default(), group: None }.to_string())
+    }
+}
