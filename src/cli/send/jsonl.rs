@@ -1,0 +1,88 @@
+//! One JSON object as a message: what a sender decides is taken, what mq writes about a message is ignored, and anything
+//! else is refused, so that a misspelt field never goes unnoticed.
+
+use super::{Args, Newline};
+use crate::cli::json::FIELDS;
+use crate::queue::name::Priority;
+use crate::queue::{Envelope, variable};
+use crate::time::{Time, parse_duration, parse_time};
+use serde_json::{Map, Value};
+
+/// Fields that a sender may set.
+const TAKEN: [&str; 8] = ["body", "body_base64", "json", "headers", "content_type", "priority", "due_at", "delay"];
+
+/// The envelope and the body of one line. The error is one clause.
+pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(Envelope, Vec<u8>), String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(map) = value else { return Err("not a JSON object".to_string()) };
+    for name in map.keys() {
+        let known = TAKEN.contains(&name.as_str()) || FIELDS.contains(&name.as_str());
+        if !known {
+            return Err(format!("unknown field '{name}'"));
+        }
+    }
+    let mut envelope = given.clone();
+    if let Some(value) = present(&map, "headers") {
+        let Value::Object(headers) = value else { return Err("headers is not an object".to_string()) };
+        // The line's own headers stand over the command's.
+        envelope.headers.retain(|(given, _)| !headers.keys().any(|own| variable(own) == variable(given)));
+        for (name, value) in headers {
+            let Value::String(value) = value else { return Err(format!("header {name} is not text")) };
+            envelope.header(name, value)?;
+        }
+    }
+    if let Some(value) = present(&map, "content_type") {
+        envelope.typed(value.as_str().ok_or("content_type is not text")?)?;
+    }
+    if let Some(value) = present(&map, "priority") {
+        let level = value.as_u64().and_then(|level| u8::try_from(level).ok());
+        envelope.priority = Some(level.and_then(Priority::new).ok_or("priority is not a number from 0 to 9")?);
+    }
+    match (present(&map, "due_at"), present(&map, "delay")) {
+        (Some(_), Some(_)) => return Err("due_at and delay exclude each other".to_string()),
+        (Some(value), None) => {
+            envelope.due = Some(parse_time(value.as_str().ok_or("due_at is not text")?, now)?);
+        }
+        (None, Some(value)) => {
+            let delay = match value {
+                Value::String(text) => parse_duration(text)?,
+                Value::Number(number) => parse_duration(&number.to_string())?,
+                _ => return Err("delay is neither a duration nor a number of seconds".to_string()),
+            };
+            envelope.due = Some(now.plus(delay));
+        }
+        (None, None) => (),
+    }
+    Ok((envelope, body(&map, args)?))
+}
+
+/// Exactly one of the three ways to say a body, byte for byte.
+fn body(map: &Map<String, Value>, args: &Args) -> Result<Vec<u8>, String> {
+    let said: Vec<&str> = ["body", "body_base64", "json"].into_iter().filter(|name| map.contains_key(*name)).collect();
+    let [name] = said.as_slice() else {
+        return Err(match said.len() {
+            0 => "no body: set body, body_base64 or json".to_string(),
+            _ => format!("{} exclude each other", said.join(" and ")),
+        });
+    };
+    let value = &map[*name];
+    match *name {
+        "json" => {
+            let mut bytes = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+            if args.newline() == Newline::Added {
+                bytes.push(b'\n');
+            }
+            Ok(bytes)
+        }
+        "body" => Ok(value.as_str().ok_or("body is not text; put JSON into json")?.as_bytes().to_vec()),
+        _ => {
+            let text = value.as_str().ok_or("body_base64 is not text")?;
+            data_encoding::BASE64.decode(text.as_bytes()).map_err(|error| format!("body_base64: {error}"))
+        }
+    }
+}
+
+/// A field that is there and not null.
+fn present<'m>(map: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
+    map.get(name).filter(|value| !value.is_null())
+}

@@ -1,0 +1,352 @@
+//! `mq send`: puts messages into a queue, from arguments, files, stdin or records, whole or not at all.
+
+mod jsonl;
+mod records;
+
+use super::exit::Exit;
+use super::failure::{Failure, say};
+use super::output::Out;
+use super::{Globals, queues};
+use crate::queue::name::{Id, Priority};
+use crate::queue::{Draft, Envelope, Queue};
+use crate::time::{Time, parse_duration, parse_time};
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  mq send jobs 'resize 4711.jpg'              one message; prints its id
+  mq send jobs -- \"$x\"                        whatever is in $x
+  pg_dump db | mq send dumps                  stdin, byte for byte, of any size
+  seq 9 | mq send jobs --lines                a message a line, all or none
+  find . -type f -print0 | mq send files --null
+  mq ls jobs --full --json | mq send other --jsonl
+  tail -F log | mq send log --lines --flush 1s
+  mq send jobs 'good morning' --at 'tomorrow 08:00' -p 9 -H From=cron
+
+When it exits 0, the messages survive kill -9 and a power cut.
+";
+
+/// Put messages into a queue
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub struct Args {
+    /// A name, or a path with a slash in it [default: default]
+    queue: Option<String>,
+    /// Bodies, each a message that ends in a newline; without any, stdin is the body
+    #[arg(conflicts_with = "input")]
+    body: Vec<OsString>,
+    /// The body is in this file, byte for byte (several: a message each)
+    #[arg(long, value_name = "FILE", group = "input")]
+    file: Vec<PathBuf>,
+    /// A message for each line of stdin
+    #[arg(long, group = "input")]
+    lines: bool,
+    /// A message for each NUL-ended record of stdin, as find -print0 writes them
+    #[arg(short = '0', long, group = "input")]
+    null: bool,
+    /// A message for each JSON object of stdin, one a line (mq help json)
+    #[arg(long, group = "input")]
+    jsonl: bool,
+    /// A header, which a job finds as $MQ_H_NAME
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The media type of the bodies
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// 0 to 9, 9 first [default: 4]
+    #[arg(short, long, value_name = "0-9", value_parser = priority)]
+    priority: Option<Priority>,
+    /// Deliver no sooner than after this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "at")]
+    delay: Option<Duration>,
+    /// Deliver no sooner than at this time: RFC 3339, @SECONDS, 'YYYY-MM-DD HH:MM', HH:MM, 'tomorrow HH:MM'
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Publish what has come at least this often, or every 1000 records, instead of all at the end
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    flush: Option<Duration>,
+    /// Publish only if the body has exactly this size: bytes, or with K M G T
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["lines", "null", "jsonl"])]
+    size: Option<u64>,
+    /// An empty stdin is a message too
+    #[arg(long)]
+    allow_empty: bool,
+    /// Leave out the newline that ends the body of a BODY argument or a line
+    #[arg(long)]
+    no_newline: bool,
+    /// Print the ids, also of records
+    #[arg(long)]
+    ids: bool,
+}
+
+/// Whether a body that is text ends in a newline, as `echo` would write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Newline {
+    Added,
+    LeftOut,
+}
+
+impl Args {
+    fn newline(&self) -> Newline {
+        if self.no_newline { Newline::LeftOut } else { Newline::Added }
+    }
+
+    fn envelope(&self, now: Time) -> Result<Envelope> {
+        let mut envelope = Envelope { priority: self.priority, ..Envelope::default() };
+        for (name, value) in &self.headers {
+            envelope.header(name, value).map_err(Failure::usage)?;
+        }
+        if let Some(content_type) = &self.content_type {
+            envelope.typed(content_type).map_err(Failure::usage)?;
+        }
+        envelope.due = match (self.delay, &self.at) {
+            (Some(delay), _) => Some(now.plus(delay)),
+            (None, Some(at)) => Some(parse_time(at, now).map_err(Failure::usage)?),
+            (None, None) => None,
+        };
+        Ok(envelope)
+    }
+}
+
+pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
+    let records = args.lines || args.null || args.jsonl;
+    if args.flush.is_some() && !records {
+        let failure = Failure::usage("send: --flush needs records");
+        return Err(failure.hint("add --lines, --null or --jsonl").into());
+    }
+    let now = queues::disk().now();
+    let envelope = args.envelope(now)?;
+    // What can be refused is refused before a queue is made for it.
+    let files = args.file.iter().map(|path| Source::file(path)).collect::<Result<Vec<_>>>()?;
+    let (queue, _) = globals.open_or_create(args.queue.as_deref().unwrap_or(queues::DEFAULT))?;
+    let talk = Ids::new(globals, args, records);
+    if records {
+        return records::send(globals, args, &queue, &envelope, talk);
+    }
+    if !args.body.is_empty() {
+        return arguments(args, &queue, &envelope, talk);
+    }
+    if files.len() > 1 {
+        return many_files(args, &queue, &envelope, files, talk);
+    }
+    let mut source = match files.into_iter().next() {
+        Some(file) => file,
+        None => Source::stdin(globals),
+    };
+    let mut draft = queue.draft(envelope)?;
+    let mut buffer = vec![0; 256 << 10];
+    let mut bar = super::progress::Bytes::new(globals, source.length, "bytes");
+    loop {
+        let got = source.read(&mut buffer)?;
+        if got == 0 {
+            break;
+        }
+        draft.write(&buffer[..got])?;
+        bar.add(got as u64);
+    }
+    bar.finish();
+    source.whole(draft.size())?;
+    if draft.size() == 0 && source.path.is_none() && !args.allow_empty && args.size != Some(0) {
+        globals.talk("stdin was empty: nothing sent (--allow-empty sends an empty message)");
+        return Ok(Exit::Nothing);
+    }
+    held_to_size(args, draft.size())?;
+    publish(draft, talk)
+}
+
+/// `--size`: exactly so many bytes, or nothing is sent.
+fn held_to_size(args: &Args, size: u64) -> Result<()> {
+    match args.size {
+        Some(wanted) if wanted != size => {
+            let message = format!("send: the body has {size} bytes, not {wanted}: not sent");
+            Err(Failure::new(Exit::Data, message).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn publish(draft: Draft<'_>, mut ids: Ids) -> Result<Exit> {
+    let sent = draft.publish()?;
+    ids.sent(sent.id);
+    ids.end()
+}
+
+/// One message, or several published together.
+fn arguments(args: &Args, queue: &Queue, envelope: &Envelope, mut ids: Ids) -> Result<Exit> {
+    let bodies: Vec<Vec<u8>> = args
+        .body
+        .iter()
+        .map(|body| {
+            let mut body = body.as_bytes().to_vec();
+            if args.newline() == Newline::Added && !body.is_empty() && !body.ends_with(b"\n") {
+                body.push(b'\n');
+            }
+            body
+        })
+        .collect();
+    for body in &bodies {
+        held_to_size(args, body.len() as u64)?;
+    }
+    if let [body] = bodies.as_slice() {
+        let mut draft = queue.draft(envelope.clone())?;
+        draft.write(body)?;
+        return publish(draft, ids);
+    }
+    let mut batch = queue.batch()?;
+    for body in &bodies {
+        batch.begin(envelope)?;
+        batch.write(body)?;
+    }
+    finish(batch, &mut ids)?;
+    ids.end()
+}
+
+fn many_files(args: &Args, queue: &Queue, envelope: &Envelope, files: Vec<Source>, mut ids: Ids) -> Result<Exit> {
+    let mut batch = queue.batch()?;
+    let mut buffer = vec![0; 256 << 10];
+    for mut source in files {
+        batch.begin(envelope)?;
+        let mut size = 0;
+        loop {
+            let got = source.read(&mut buffer)?;
+            if got == 0 {
+                break;
+            }
+            batch.write(&buffer[..got])?;
+            size += got as u64;
+        }
+        source.whole(size)?;
+        held_to_size(args, size)?;
+    }
+    finish(batch, &mut ids)?;
+    ids.end()
+}
+
+/// Publishes a batch. Once it is committed nothing fails the send: what is left to do is done by whoever comes next.
+fn finish(batch: crate::queue::Batch<'_>, ids: &mut Ids) -> Result<()> {
+    if let Some(error) = batch.publish(|id| ids.sent(id))? {
+        say(&format!("sent, but not all of it can be seen yet: {error}; the next mq claim or work finishes it"));
+    }
+    Ok(())
+}
+
+/// Where one body comes from.
+struct Source {
+    path: Option<PathBuf>,
+    input: Box<dyn Read>,
+    /// Of a regular file.
+    length: Option<u64>,
+}
+
+impl Source {
+    fn stdin(globals: &Globals) -> Source {
+        if io::stdin().is_terminal() {
+            globals.talk("reading the body from the terminal: end it with Ctrl-D on a line of its own");
+        }
+        Source { path: None, input: Box::new(io::stdin().lock()), length: None }
+    }
+
+    fn file(path: &Path) -> Result<Source> {
+        if path.as_os_str() == "-" {
+            return Ok(Source { path: None, input: Box::new(io::stdin().lock()), length: None });
+        }
+        let file = crate::fs::open_input(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let metadata = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
+        if metadata.is_dir() {
+            return Err(Failure::new(Exit::Io, format!("cannot read {}: it is a directory", path.display())).into());
+        }
+        let length = metadata.is_file().then_some(metadata.len());
+        Ok(Source { path: Some(path.to_path_buf()), input: Box::new(file), length })
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.input.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => {
+                    let what = self.path.as_ref().map_or("stdin".to_string(), |path| path.display().to_string());
+                    return Err(anyhow::Error::from(error).context(format!("cannot read {what}: not sent")));
+                }
+                Ok(got) => return Ok(got),
+            }
+        }
+    }
+
+    /// A file that became shorter while it was read is not what was meant to be sent.
+    fn whole(&self, read: u64) -> Result<()> {
+        match (&self.path, self.length) {
+            (Some(path), Some(length)) if read < length => Err(Failure::new(
+                Exit::Data,
+                format!("{}: had {length} bytes, then {read}: it changed while it was read, not sent", path.display()),
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The printing of ids: what is sent is sent, so an id that can't be printed is told about and remembered for the exit.
+struct Ids {
+    out: Option<Out>,
+    count: u64,
+    failed: Option<anyhow::Error>,
+}
+
+impl Ids {
+    fn new(globals: &Globals, args: &Args, records: bool) -> Ids {
+        let wanted = args.ids || (!records && globals.talk_level() == super::Talk::Normal);
+        Ids { out: wanted.then(Out::new), count: 0, failed: None }
+    }
+
+    fn sent(&mut self, id: Id) {
+        self.count += 1;
+        if let (Some(out), None) = (&mut self.out, &self.failed) {
+            self.failed = out.line(&id.to_string()).err();
+        }
+    }
+
+    fn end(&mut self) -> Result<Exit> {
+        let flushed = match (&mut self.out, &self.failed) {
+            (Some(out), None) => out.flush(),
+            _ => Ok(()),
+        };
+        if let Some(error) = self.failed.take().or(flushed.err()) {
+            let count = self.count;
+            let what = if count == 1 { "the message is sent".into() } else { format!("all {count} messages are sent") };
+            return Err(Failure::new(Exit::Io, format!("{what}, but its id can't be printed: {error:#}")).into());
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once('=') else { return Err(format!("'{text}' is not NAME=VALUE")) };
+    Envelope::default().header(name, value)?;
+    Ok((name.to_string(), value.to_string()))
+}
+
+pub fn priority(text: &str) -> Result<Priority, String> {
+    let level = Some(text).filter(|text| text.len() == 1).and_then(|text| text.parse().ok());
+    level.and_then(Priority::new).ok_or_else(|| format!("'{text}' is not a priority from 0 to 9"))
+}
+
+/// Bytes, or K M G T of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is not a size like 4096, 64K, 10M or 2G");
+    let (number, power) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 2),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 3),
+        Some(b'T' | b't') => (&text[..text.len() - 1], 4),
+        _ => (text, 0),
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(1024_u64.pow(power))).ok_or_else(wrong)
+}
