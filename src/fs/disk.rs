@@ -124,9 +124,9 @@ impl Disk {
         self.0.boot_id()
     }
 
-    /// 128 random bits.
-    pub fn random(&self) -> Result<[u8; 16]> {
-        let mut bytes = [0; 16];
+    /// Random bytes, as many as the caller takes.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
         failed("get random bytes for", Path::new("a name"), self.0.random(&mut bytes))?;
         Ok(bytes)
     }

@@ -119,8 +119,23 @@ struct Tail<'a> {
     due_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    headers: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    headers: Pairs<'a>,
+}
+
+/// Headers as a JSON object, in their order.
+struct Pairs<'a>(&'a [(String, String)]);
+
+impl Pairs<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// A header line whose length and checksum are still to come; its own length is fixed from the start.
@@ -129,14 +144,13 @@ pub(super) struct Line(Vec<u8>);
 
 impl Line {
     pub fn new(envelope: &Envelope, uid: &Uid, now: Time) -> Result<Line, String> {
-        let text = |value: &String| serde_json::Value::String(value.clone());
         let tail = Tail {
             uid,
             sent_at: now.rfc3339(),
             priority: envelope.priority.unwrap_or(Priority::DEFAULT).level(),
             due_us: envelope.due.map(Time::micros),
             content_type: envelope.content_type.as_deref(),
-            headers: envelope.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            headers: Pairs(&envelope.headers),
         };
         let tail = serde_json::to_string(&tail).map_err(|error| error.to_string())?;
         let mut line = format!("{{\"mq\":{FORMAT},\"crc32\":\"00000000\",\"size_bytes\":{:1$},", 0, SIZE_WIDTH);

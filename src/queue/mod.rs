@@ -245,6 +245,14 @@ fn foreign_owner(dir: &Stat) -> Option<crate::fs::Owner> {
     foreign.then_some(dir.owner)
 }
 
+/// What mq reads of `queue.json`; what else a person writes there is left alone.
+#[derive(serde::Deserialize)]
+struct QueueFile {
+    mq: Option<u64>,
+    #[serde(default)]
+    settings: std::collections::BTreeMap<String, Value>,
+}
+
 /// Reads and checks `queue.json`. Damage stops here and never becomes defaults.
 fn read_settings(disk: &Disk, dir: &Dir) -> Result<(Settings, (Identity, crate::time::Time))> {
     let file = disk.open(dir, name::QUEUE_JSON, Access::Read)?;
@@ -255,18 +263,14 @@ fn read_settings(disk: &Disk, dir: &Dir) -> Result<(Settings, (Identity, crate::
     }
     let mut bytes = vec![0; usize::try_from(stat.size).unwrap_or(0)];
     let length = disk.read_full(&file, &mut bytes, 0)?;
-    let value: Map<String, Value> =
+    let file: QueueFile =
         serde_json::from_slice(&bytes[..length]).map_err(|error| bad(format!("is damaged: {error}")))?;
-    match value.get("mq").and_then(Value::as_u64) {
+    match file.mq {
         Some(format) if format == u64::from(FORMAT) => (),
         Some(format) => return Err(bad(format!("is of queue format {format}; this mq knows format {FORMAT}"))),
         None => return Err(bad("is damaged: no format number".into())),
     }
-    let settings = match value.get("settings") {
-        Some(Value::Object(map)) => Settings::from_json(map).map_err(bad)?,
-        None => Settings::default(),
-        Some(_) => return Err(bad("is damaged: its settings are not an object".into())),
-    };
+    let settings = Settings::from_json(&file.settings).map_err(bad)?;
     Ok((settings, (stat.identity, stat.modified)))
 }
 

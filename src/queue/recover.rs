@@ -100,8 +100,7 @@ impl Queue {
         })?;
         if names.len() > most {
             names.sort_unstable();
-            let random = self.disk.random()?;
-            let start = usize::from(u16::from_le_bytes([random[0], random[1]])) % names.len();
+            let start = usize::from(u16::from_le_bytes(self.disk.random()?)) % names.len();
             names.rotate_left(start);
             names.truncate(most);
         }

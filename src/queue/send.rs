@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
-use super::name::{Attempts, Id, Name, Priority, State, home};
+use super::name::{Attempts, Id, Name, Priority, State, base32, home};
 use super::seq::Seq;
 use super::{Queue, Sync};
 use crate::fs::{Dir, Disk, File, Store};
@@ -75,17 +75,29 @@ impl Queue {
     /// Begins a message. Nothing of it can be seen until [`Draft::publish`].
     pub fn draft(&self, envelope: Envelope) -> Result<Draft<'_>> {
         let tmp = self.tmp_dir()?;
-        let uid = Uid::new(self.disk.random()?);
+        let random: [u8; 32] = self.disk.random()?;
+        let (mut name, mut uid) = ([0; 16], [0; 16]);
+        name.copy_from_slice(&random[..16]);
+        uid.copy_from_slice(&random[16..]);
+        let uid = Uid::new(uid);
         let line = Line::new(&envelope, &uid, self.disk.now()).map_err(|why| Error::Refused { why })?;
         loop {
-            let name = self.fresh_name()?;
-            let file = self.disk.create(&tmp, &name, self.file_birth())?;
-            // Between our open and our lock, recovery may have taken the empty file for litter: then begin again.
-            let ours = self.disk.lock(&file, Duration::from_secs(1))? && same(&self.disk, &tmp, &name, &file)?;
-            if ours {
+            let fresh = base32(name);
+            let file = self.disk.create(&tmp, &fresh, self.file_birth())?;
+            // Between our open and our lock, recovery may have taken the empty file for litter: then begin again. The name
+            // is random and we have just made it, so while it stands it is ours.
+            if self.disk.lock(&file, Duration::from_secs(1))? && self.stands(&tmp, &fresh)? {
                 let writing = Some(Writing::new(file, line));
-                return Ok(Draft { queue: self, tmp, writing, name, uid, envelope, published: false });
+                return Ok(Draft { queue: self, tmp, writing, name: fresh, uid, envelope, published: false });
             }
+            name = self.disk.random()?;
+        }
+    }
+
+    fn stands(&self, dir: &Dir, name: &str) -> Result<bool> {
+        match self.disk.stat_at(dir, name) {
+            Err(error) if error.missing() => Ok(false),
+            stat => Ok(stat.map(|_| true)?),
         }
     }
 }
@@ -133,8 +145,8 @@ impl Draft<'_> {
         let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due)?;
         self.published = true;
         drop(seq);
-        // The message is sent: from here on nothing may fail it. Closing the file would unlock it as well.
-        let _ = disk.unlock(&file);
+        // The message is sent: from here on nothing may fail it. Closing the file unlocks it: nobody has inherited it.
+        drop(file);
         queue.wake();
         Ok(Sent { id, uid: self.uid.clone() })
     }

@@ -35,7 +35,7 @@ struct Contents {
 }
 
 impl Contents {
-    /// Two lines of text and a checksum; always of the same length, so that one write replaces it whole.
+    /// One line of text that ends in a checksum, always of the same length, so that one write replaces it whole.
     fn encode(&self) -> String {
         let Totals { sent, removed, dead } = self.totals;
         let mut text = format!("mq1 {:016} {:36} {sent:020} {removed:020} {dead:020}", self.last.micros(), self.boot);
@@ -105,7 +105,8 @@ impl<'q> Seq<'q> {
             }
         };
         let mut bytes = [0; 512];
-        let length = disk.read_full(&file, &mut bytes, 0)?;
+        // One read has all of it: what came short would not check, and be made anew.
+        let length = disk.read_at(&file, &mut bytes, 0)?;
         let boot = disk.boot_id();
         let contents = match Contents::decode(&bytes[..length]) {
             Some(contents) if !boot.is_empty() && contents.boot == boot => contents,

@@ -3,6 +3,7 @@
 use super::name::{Attempts, Lease};
 use crate::time::{format_duration, parse_duration};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// When what was done must survive a power cut.
@@ -256,7 +257,7 @@ impl Settings {
     }
 
     /// A setting may be written as a string or a number. One that is not known stops: it may promise what this mq can't keep.
-    pub(super) fn from_json(map: &Map<String, Value>) -> Result<Settings, String> {
+    pub(super) fn from_json(map: &BTreeMap<String, Value>) -> Result<Settings, String> {
         let mut settings = Settings::default();
         for (name, value) in map {
             match value {
@@ -285,7 +286,7 @@ mod tests {
             (said.max_attempts(), said.backoff(), said.lease(), said.timeout(), said.sync(), said.mode()),
             (none.max_attempts(), none.backoff(), none.lease(), none.timeout(), none.sync(), none.mode())
         );
-        assert_eq!(Settings::from_json(&said.to_json()), Ok(said));
+        assert_eq!(Settings::from_json(&said.to_json().into_iter().collect()), Ok(said));
     }
 
     #[test]

@@ -142,8 +142,7 @@ impl Claim {
             Again::Now => Duration::ZERO,
             Again::After(delay) => delay,
             Again::Backoff => {
-                let random = queue.disk.random()?;
-                let random = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]));
+                let random = u64::from_le_bytes(queue.disk.random()?);
                 queue.settings.backoff().delay(attempts.count(), random)
             }
         };

@@ -180,7 +180,7 @@ impl Check<'_, '_> {
 
     fn tmp(&mut self) -> Result<()> {
         let queue = self.queue;
-        let tmp = queue.tmp_dir()?;
+        let Some(tmp) = queue.maybe_dir(Path::new(name::TMP))? else { return Ok(()) };
         for (name, kind) in queue.disk.names(&tmp)? {
             let path = tmp.path().join(&name);
             let ours = name.to_str().filter(|text| is_base32(text) && matches!(kind, Kind::File | Kind::Dir));
@@ -233,7 +233,8 @@ impl Check<'_, '_> {
 
     fn claimed(&mut self) -> Result<()> {
         let queue = self.queue;
-        let dir = queue.claimed_dir()?;
+        let Some(dir) = queue.maybe_dir(Path::new(name::CLAIMED))? else { return Ok(()) };
+        let dir = &dir;
         let mut names: Vec<(String, Kind)> = Vec::new();
         let mut foreign = Vec::new();
         queue.disk.list(dir, |name, kind| {
