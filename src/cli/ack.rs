@@ -13,7 +13,7 @@ Examples:
 Exit 6: the lease was lost before this came; somebody else has or had the message.
 ";
 
-/// Acknowledge: the work is done, the message goes away
+/// The arguments of `mq ack`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

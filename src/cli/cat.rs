@@ -15,7 +15,7 @@ Examples:
   mq cat jobs 1764000000000000            a message in any state, without disturbing it
 ";
 
-/// Print the body of a message, byte for byte
+/// The arguments of `mq cat`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

@@ -24,7 +24,7 @@ Examples:
 Exit 1: nothing was claimable, now or within --wait. Every other failure has another code, so a loop can tell.
 ";
 
-/// Take a message for a while: prints its receipt
+/// The arguments of `mq claim`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {
@@ -91,7 +91,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
 fn print(queue: &Queue, spot: &Spot, word: &str, claim: Claim, out: &mut Out, args: &Args) -> Result<()> {
     let receipt = claim.receipt(word).to_string();
     let line = match args.json {
-        true => json::claim(queue, spot, &claim, &receipt).and_then(|map| Ok(serde_json::to_string(&map)?)),
+        true => json::claim(queue, spot, &claim, &receipt).and_then(|map| json::text(&map)),
         false => Ok(receipt),
     };
     let printed = line.and_then(|line| {

@@ -1,5 +1,6 @@
 //! `mq completions`: the committed completion file of a shell.
 
+use super::Globals;
 use super::exit::Exit;
 use super::output::Out;
 use anyhow::Result;
@@ -11,7 +12,7 @@ Examples:
   mq completions fish > ~/.config/fish/completions/mq.fish
 ";
 
-/// Print the completion file of a shell
+/// The arguments of `mq completions`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {
@@ -26,7 +27,7 @@ enum Shell {
     Fish,
 }
 
-pub fn run(args: &Args) -> Result<Exit> {
+pub fn run(_: &Globals, args: &Args) -> Result<Exit> {
     let file = match args.shell {
         Shell::Bash => include_str!("../../completions/mq.bash"),
         Shell::Zsh => include_str!("../../completions/_mq"),

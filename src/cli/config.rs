@@ -16,7 +16,7 @@ Examples:
   mq config jobs --unset backoff       back to the built-in value
 ";
 
-/// Show or change a queue's settings
+/// The arguments of `mq config`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

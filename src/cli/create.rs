@@ -15,7 +15,7 @@ Examples:
 A queue that exists with these settings is fine (exit 0); with others, the difference is shown (exit 8).
 ";
 
-/// Make a queue
+/// The arguments of `mq create`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

@@ -12,7 +12,7 @@ Examples:
   mq dead \"$MQ_RECEIPT\" --reason 'not my job'     from inside a job of mq work
 ";
 
-/// Dead-letter a claimed message at once
+/// The arguments of `mq dead`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

@@ -16,7 +16,7 @@ Examples:
 The job of mq work needs none: its lease holds until it ends. Exit 6: the lease was lost already.
 ";
 
-/// Renew the lease of a claimed message
+/// The arguments of `mq extend`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

@@ -1,5 +1,6 @@
 //! `mq help`: the pages of commands, and topics that no single command owns.
 
+use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Out;
@@ -14,7 +15,7 @@ Examples:
   mq dlq redrive jobs --all                 send what failed round again
 ";
 
-/// Explain a command or a topic
+/// The arguments of `mq help`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A command, or: cron, systemd, exit-codes, json, receipts, idempotency
@@ -32,7 +33,7 @@ pub const TOPICS: [(&str, &str, &str); 6] = [
     ("idempotency", "jobs that may run twice", IDEMPOTENCY),
 ];
 
-pub fn run(args: &Args) -> Result<Exit> {
+pub fn run(_: &Globals, args: &Args) -> Result<Exit> {
     let mut out = Out::new();
     let mut cli = super::Cli::command();
     let Some(about) = &args.about else {

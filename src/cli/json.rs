@@ -1,5 +1,6 @@
 //! Messages as JSON, one object a line: the same names in files, output and manual.
 
+use super::output::obeyed;
 use super::queues::Spot;
 use crate::queue::name::{Lease, State};
 use crate::queue::{Claim, History, Message, Place, Queue, Record};
@@ -166,6 +167,23 @@ fn records(history: &History) -> Result<Value> {
         })
         .collect();
     Ok(Value::Array(records?))
+}
+
+/// One line of JSON with everything escaped that a terminal would obey; its value is the same for every reader.
+pub fn text(map: &Map<String, Value>) -> Result<String> {
+    let line = serde_json::to_string(map)?;
+    if !line.chars().any(obeyed) {
+        return Ok(line);
+    }
+    let mut safe = String::with_capacity(line.len());
+    for c in line.chars() {
+        // Such a character stands in a string, where an escape says the same (RFC 8259, section 7).
+        match obeyed(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}"))),
+            false => safe.push(c),
+        }
+    }
+    Ok(safe)
 }
 
 /// This machine's name.

@@ -1,6 +1,7 @@
 //! All that a person types and reads. One file a command, each with its `Args` and its `run`; every command is registered
-//! in [`Command`] and [`run`], once.
+//! in `commands.rs`, once.
 
+pub mod commands;
 pub mod exit;
 pub mod failure;
 pub mod output;
@@ -9,24 +10,35 @@ pub mod queues;
 mod ack;
 mod cat;
 mod claim;
+mod complete;
 mod completions;
 mod config;
 mod create;
 mod dead;
+mod dlq;
 mod extend;
+mod fsck;
 mod help;
 mod input;
 mod json;
+mod list;
+mod look;
+mod ls;
 mod nack;
 mod pause;
 mod progress;
 mod receipts;
 mod resume;
+mod rm;
+mod select;
 mod send;
 mod settings;
+mod show;
+mod stats;
+mod table;
+mod taken;
 mod usage;
 
-use anyhow::Result;
 use clap::Parser;
 use exit::Exit;
 use std::path::PathBuf;
@@ -40,7 +52,7 @@ pub struct Cli {
     #[command(flatten)]
     pub globals: Globals,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: commands::Command,
 }
 
 /// What holds for every command.
@@ -76,41 +88,6 @@ impl Globals {
     }
 }
 
-#[derive(Debug, clap::Subcommand)]
-pub enum Command {
-    Create(create::Args),
-    Config(config::Args),
-    Send(send::Args),
-    Claim(claim::Args),
-    Cat(cat::Args),
-    Ack(ack::Args),
-    Nack(nack::Args),
-    Dead(dead::Args),
-    Extend(extend::Args),
-    Pause(pause::Args),
-    Resume(resume::Args),
-    Completions(completions::Args),
-    Help(help::Args),
-}
-
-fn run(globals: &Globals, command: &Command) -> Result<Exit> {
-    match command {
-        Command::Create(args) => create::run(globals, args),
-        Command::Config(args) => config::run(globals, args),
-        Command::Send(args) => send::run(globals, args),
-        Command::Claim(args) => claim::run(globals, args),
-        Command::Cat(args) => cat::run(globals, args),
-        Command::Ack(args) => ack::run(globals, args),
-        Command::Nack(args) => nack::run(globals, args),
-        Command::Dead(args) => dead::run(globals, args),
-        Command::Extend(args) => extend::run(globals, args),
-        Command::Pause(args) => pause::run(globals, args),
-        Command::Resume(args) => resume::run(globals, args),
-        Command::Completions(args) => completions::run(args),
-        Command::Help(args) => help::run(args),
-    }
-}
-
 /// The number of the descriptor that a job holds its message by.
 fn lease_fd() -> Option<i32> {
     std::env::var("MQ_LEASE_FD").ok()?.parse().ok().filter(|fd| *fd >= 10)
@@ -132,7 +109,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::report(&error).into(),
     };
     output::set_color(cli.globals.color);
-    match run(&cli.globals, &cli.command) {
+    match commands::run(&cli.globals, &cli.command) {
         Ok(exit) => exit.into(),
         Err(error) if error.downcast_ref::<output::Closed>().is_some() => Exit::Done.into(),
         Err(error) => {

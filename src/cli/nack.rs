@@ -15,7 +15,7 @@ Examples:
   mq nack \"$receipt\" --uncounted --delay 0    put it back as if it had never been claimed
 ";
 
-/// Put a claimed message back for another attempt
+/// The arguments of `mq nack`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

@@ -46,8 +46,15 @@ pub enum Screen {
     Lines,
 }
 
-/// Text with everything that a terminal would obey made visible: control characters (ANSI, OSC), and the marks that
-/// reorder text (Unicode Technical Report 36, section 2.5; "Trojan Source", CVE-2021-42574).
+/// Whether a terminal would obey this character, and not print it: control characters (ANSI, OSC), and the marks that
+/// reorder text (Unicode Technical Report 36, section 2.5; "Trojan Source", CVE-2021-42574) or are not seen at all.
+pub fn obeyed(c: char) -> bool {
+    let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
+    let more = matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_control() || unseen || more
+}
+
+/// Text with everything that a terminal would obey made visible.
 pub fn shown(text: &str, screen: Screen) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -57,9 +64,7 @@ pub fn shown(text: &str, screen: Screen) -> String {
             '\t' => safe.push_str("\\t"),
             '\r' => safe.push_str("\\r"),
             c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                safe.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
-            }
+            c if obeyed(c) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
             c => safe.push(c),
         }
     }
@@ -99,7 +104,7 @@ impl std::error::Error for Closed {}
 
 impl Out {
     pub fn new() -> Out {
-        Out(io::BufWriter::with_capacity(64 << 10, io::stdout().lock()))
+        Out(io::BufWriter::with_capacity(8 << 10, io::stdout().lock()))
     }
 
     pub fn line(&mut self, text: &str) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ Examples:
 What is claimed goes on to its end, and sending goes on. Workers wait; mq work --drain and mq claim exit 7.
 ";
 
-/// Let nothing more be claimed from a queue
+/// The arguments of `mq pause`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {

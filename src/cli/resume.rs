@@ -4,7 +4,7 @@ use super::Globals;
 use super::exit::Exit;
 use anyhow::Result;
 
-/// End a pause
+/// The arguments of `mq resume`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A name, or a path with a slash in it

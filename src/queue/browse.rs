@@ -131,9 +131,11 @@ impl Queue {
     /// moves from a state not yet looked at to one already looked at is easily missed.
     pub fn find(&self, ids: &BTreeSet<Id>) -> Result<Vec<Place>> {
         let mut found: Vec<Place> = Vec::new();
+        let mut missing = ids.clone();
         for _ in 0..3 {
-            let missing: BTreeSet<Id> =
-                ids.iter().copied().filter(|id| !found.iter().any(|place| place.id() == *id)).collect();
+            for place in &found {
+                missing.remove(&place.id());
+            }
             if missing.is_empty() {
                 break;
             }

@@ -5,7 +5,7 @@ use super::browse::Place;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
 use super::message::{self, Content, Depth};
-use super::name::{Attempts, Id, Name, State, WHY, home};
+use super::name::{Attempts, Id, Name, Priority, State, WHY, home, ready_priority};
 use super::send::same;
 use super::seq::Seq;
 use crate::fs::{Access, Kind};
@@ -37,6 +37,12 @@ impl Queue {
     /// [`Error::Elsewhere`] when `to` is on another file system.
     pub fn redrive(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
         let disk = &self.disk;
+        // Before its history says that it was redriven; where the rename finds out all the same (a bind mount), it says EXDEV.
+        if let Some(to) = to
+            && disk.stat_dir(&self.dir)?.identity.device != disk.stat_dir(&to.dir)?.identity.device
+        {
+            return Err(Error::Elsewhere { path: to.path().to_path_buf() });
+        }
         let Some(dir) = self.dir_of(place)? else { return Ok(Moved::Gone) };
         let file = match disk.open(&dir, &place.file_name, Access::Write) {
             Err(error) if error.missing() => return Ok(Moved::Gone),
@@ -121,6 +127,25 @@ impl Queue {
             let _ = self.disk.unlink(&dir, format!("{}{WHY}", place.file_name));
         }
         Ok(Removed::Removed)
+    }
+
+    /// Removes the buckets of a state that were emptied by taking messages out, the newest of each list aside. Never fails:
+    /// an empty directory that stays costs a look.
+    pub fn remove_empty_buckets(&self, state: State) {
+        let tops = match state {
+            State::Ready => Priority::all().map(ready_priority).collect(),
+            State::Claimed | State::Damaged => return,
+            state => vec![state.word().into()],
+        };
+        for top in tops {
+            let Ok(Some(dir)) = self.maybe_dir(&top) else { continue };
+            let Ok(mut buckets) = self.bucket_names(&dir) else { continue };
+            buckets.pop();
+            for bucket in buckets {
+                // Empty ones only: rmdir(2) refuses any other, and who moves a message home makes its bucket anew.
+                let _ = self.disk.remove_dir(&dir, bucket);
+            }
+        }
     }
 
     /// Counts what was taken out, so that `stats` can tell it from what was acknowledged.

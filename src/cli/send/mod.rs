@@ -31,7 +31,7 @@ Examples:
 When it exits 0, the messages survive kill -9 and a power cut.
 ";
 
-/// Put messages into a queue
+/// The arguments of `mq send`.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {
