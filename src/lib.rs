@@ -7,9 +7,10 @@
 //! ```
 //!
 //! [`fs`] is the one gate to the file system and to locks; [`queue`] is the state machine that `man/mq.5` describes, as types
-//! whose methods are its transitions; `work` runs a command for each message; [`cli`] is all that a person types and reads.
+//! whose methods are its transitions; [`work`] runs a command for each message; [`cli`] is all that a person types and reads.
 
 pub mod cli;
 pub mod fs;
 pub mod queue;
 pub mod time;
+pub mod work;

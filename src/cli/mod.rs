@@ -38,6 +38,7 @@ mod stats;
 mod table;
 mod taken;
 mod usage;
+mod work;
 
 use clap::Parser;
 use exit::Exit;
@@ -101,6 +102,7 @@ pub fn main() -> ExitCode {
         std::process::exit(i32::from(Exit::Bug.code()));
     }));
     crate::fs::clear_umask();
+    crate::fs::survive_file_size_limit();
     if let Some(fd) = lease_fd() {
         crate::fs::close_on_exec(fd);
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,10 +24,17 @@ pub struct Posix {
     no_openat2: AtomicBool,
 }
 
-/// Clears the process's file mode creation mask, so that everything is created with its final mode, and returns the old
-/// one, which a job gets back.
-pub fn clear_umask() -> Mode {
-    rustix::process::umask(Mode::empty())
+static USER_UMASK: AtomicU32 = AtomicU32::new(0o022);
+
+/// Clears the process's file mode creation mask, so that everything is created with its final mode.
+pub fn clear_umask() {
+    #[allow(clippy::useless_conversion)] // the mode's width differs by system
+    USER_UMASK.store(rustix::process::umask(Mode::empty()).as_raw_mode().into(), Ordering::Relaxed);
+}
+
+/// The mask that mq was started with, which a job gets back.
+pub fn user_umask() -> u32 {
+    USER_UMASK.load(Ordering::Relaxed)
 }
 
 const FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
@@ -349,7 +356,11 @@ fn list(dir: &File, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io
     let mut buffer = Vec::with_capacity(32 << 10);
     let mut entries = sys::RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = match entry {
+            // Removed while it was open: it has no entries, as readdir(3) would say.
+            Err(Errno::NOENT) => break,
+            entry => entry?,
+        };
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;

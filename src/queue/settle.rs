@@ -187,6 +187,16 @@ impl Claim {
         settled
     }
 
+    /// Sets the message aside as damaged: its body failed its check while it was copied for the job.
+    ///
+    /// Killed before the rename: still claimed, and found damaged again after recovery. After it: in `damaged/`, whole as
+    /// it was found, beside the reason.
+    pub fn set_aside(self, queue: &Queue, why: &str) -> Result<()> {
+        let aside = queue.set_aside(queue.claimed_dir()?, &self.name.to_string(), why);
+        self.release(queue);
+        aside
+    }
+
     /// Renews a timed lease from now, for `lease` or for as long as it was claimed for. A live lease needs none.
     pub fn extend(self, queue: &Queue, lease: Option<Duration>) -> Result<()> {
         let Lease::Timed(had) = self.name.lease else { return Ok(()) };
@@ -249,6 +259,15 @@ impl Claim {
 }
 
 impl Queue {
+    /// Whether a message of this name is in the dead-letter queue: one look.
+    pub fn is_dead(&self, name: &Name) -> Result<bool> {
+        let Some(dir) = self.maybe_dir(&home(State::Dead, name, None))? else { return Ok(false) };
+        match self.disk.stat_at(&dir, name.to_string()) {
+            Err(error) if error.missing() => Ok(false),
+            stat => Ok(stat.map(|_| true)?),
+        }
+    }
+
     /// Takes hold of a claimed message by its receipt, to settle or extend it. `inherited` is the descriptor number that a
     /// job was given (`MQ_LEASE_FD`), by which it shares its worker's lock.
     ///

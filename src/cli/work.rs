@@ -1,0 +1,179 @@
+//! `mq work`: runs a command for each message, until it is told to stop.
+
+mod bar;
+mod talk;
+
+use super::exit::Exit;
+use super::failure::{Failure, exit_of};
+use super::queues::{DEFAULT, Named, Spot};
+use super::{Globals, claim};
+use crate::queue::Queue;
+use crate::time::parse_duration;
+use crate::work::{self, Command, Drain, Ended, Input, Limit, Options, Rules, Stderr, Until, Unusable, Why};
+use anyhow::Result;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+use talk::Talker;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  mq work jobs -- ./job.sh                       the body on stdin; exit 0 acknowledges it
+  mq work jobs -j4 --drain -- ./job.sh           four at once, until nothing is left: for cron
+  mq work jobs --arg -- curl -fsS -o /dev/null   the body as an argument, or where {} stands
+  mq work jobs --timeout 5m --on 3,4=dead --on 75=retry -- ./job.sh
+
+By exit code: 0 acknowledges; 65 and 100 dead-letter at once; any other, or a signal, is tried again after a backoff and
+dead-letters when the attempts are used up. A job finds MQ_ID, MQ_UID, MQ_ATTEMPT, MQ_MAX_ATTEMPTS, MQ_SENT_AT, MQ_QUEUE,
+MQ_RECEIPT and its headers as MQ_H_NAME in its environment. SIGTERM or Ctrl-C: claim no more, let jobs finish; again: stop
+them. SIGUSR1 prints where it stands.
+";
+
+/// The arguments of `mq work`.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub struct Args {
+    /// A name, or a path with a slash in it [default: default]
+    queue: Option<String>,
+    /// How many jobs at once
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// End when nothing is ready, running here, or waiting for a retry; =ready: retries stay
+    #[arg(long, value_name = "ready", value_enum, num_args = 0..=1, require_equals = true, hide_possible_values = true)]
+    #[allow(clippy::option_option)] // clap's form of a flag with an optional value
+    drain: Option<Option<DrainTo>>,
+    /// End after at most so many messages
+    #[arg(short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Claim nothing more after so long, and end
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    time: Option<Duration>,
+    /// Stop a job after so long, a failed attempt; none: never [default: the queue's timeout]
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    timeout: Option<Limit>,
+    /// How long jobs may go on once mq was told to stop [default: as long as they take]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    stop_timeout: Option<Duration>,
+    /// Give the body as an argument: in place of {}, or last
+    #[arg(long)]
+    arg: bool,
+    /// What exit codes mean: ack, retry or dead, like 3,4=dead
+    #[arg(long, value_name = "CODES=OUTCOME", value_parser = rule)]
+    on: Vec<String>,
+    /// relay: pass on a job's stderr and keep its end; inherit: hand over mq's own, keep nothing
+    #[arg(long, value_name = "relay|inherit", value_enum, default_value = "relay", hide_possible_values = true)]
+    stderr: StderrTo,
+    /// Say a line for every job
+    #[arg(short, long)]
+    verbose: bool,
+    /// The command, executed without a shell for each message
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum DrainTo {
+    Ready,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StderrTo {
+    Relay,
+    Inherit,
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "none" => Ok(Limit::None),
+        _ => match parse_duration(text)? {
+            Duration::ZERO => Err("would stop every job at once; write none for no limit".into()),
+            limit => Ok(Limit::After(limit)),
+        },
+    }
+}
+
+fn rule(text: &str) -> Result<String, String> {
+    Rules::default().add(text).map(|()| text.to_string())
+}
+
+pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
+    if args.arg {
+        work::refuse_shell_word(&args.command)
+            .map_err(|why| Failure::usage(why).hint("hand it to the script instead: … -c 'echo \"$1\"' sh {}"))?;
+    }
+    let command = Command::find(&args.command, std::env::var_os("PATH").as_deref()).map_err(unusable)?;
+    let (queue, spot) = globals.open_or_create(args.queue.as_deref().unwrap_or(DEFAULT))?;
+    let options = options(globals, args, &spot)?;
+    let mut talker = Talker::new(globals, args.verbose, &spot, options.until.drain);
+    let ended = work::run(queue, &command, &options, &mut talker)?;
+    talker.finish();
+    finish(&spot, ended)
+}
+
+fn options(globals: &Globals, args: &Args, spot: &Spot) -> Result<Options> {
+    let mut rules = Rules::default();
+    for rule in &args.on {
+        rules.add(rule).map_err(Failure::usage)?;
+    }
+    Ok(Options {
+        queue: match spot.named {
+            Named::Name => spot.label.clone(),
+            Named::Path => spot.path.to_string_lossy().into_owned(),
+        },
+        receipts: claim::receipt_word(globals, spot),
+        // A path needs no root, so it is no failure when there is none.
+        root: globals.root().ok(),
+        jobs: NonZeroUsize::new(args.jobs.into()).unwrap_or(NonZeroUsize::MIN),
+        until: Until {
+            drain: args.drain.map(|to| to.map_or(Drain::Retries, |DrainTo::Ready| Drain::Ready)),
+            count: args.count,
+            time: args.time,
+        },
+        timeout: args.timeout.unwrap_or(Limit::OfQueue),
+        stop_timeout: args.stop_timeout,
+        input: if args.arg { Input::Argument } else { Input::Stdin },
+        stderr: match args.stderr {
+            StderrTo::Relay => Stderr::Relay,
+            StderrTo::Inherit => Stderr::Inherit,
+        },
+        rules,
+        umask: crate::fs::user_umask(),
+    })
+}
+
+/// From the end of a run to an exit code.
+fn finish(spot: &Spot, ended: Ended) -> Result<Exit> {
+    match ended.why {
+        Why::Signal(signal) if signal == libc::SIGINT => {
+            // As if it had not been caught, so that a shell's loop around us stops too (signal-safety(7), "Proper handling
+            // of SIGINT" by Cracauer).
+            signal_hook::low_level::emulate_default_handler(signal)?;
+            Ok(Exit::Done)
+        }
+        Why::Signal(_) => Ok(Exit::Done),
+        Why::Unusable(why) => Err(unusable(why).into()),
+        Why::Failed(error) => Err(error),
+        Why::Paused => Err(Failure::new(Exit::Paused, format!("{} is paused", spot.label))
+            .hint(format!("mq resume {}", spot.label))
+            .into()),
+        Why::Drained | Why::Count | Why::Time => Ok(match ended.unsettled {
+            // Said when it happened.
+            Some(error) => exit_of(&error),
+            None if ended.dead_lettered => Exit::DeadLettered,
+            None => Exit::Done,
+        }),
+    }
+}
+
+fn unusable(why: Unusable) -> Failure {
+    let exit = match why {
+        Unusable::NotFound { .. } => Exit::NoCommand,
+        Unusable::NotExecutable { .. } => Exit::NotExecutable,
+    };
+    Failure::new(exit, why.to_string())
+}
+
+/// The queue of a bar that counts what is left; a second opening, since the worker has the first.
+fn reopen(spot: &Spot) -> Option<Queue> {
+    Queue::open(&super::queues::disk(), &spot.path).ok()
+}

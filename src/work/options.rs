@@ -1,0 +1,73 @@
+//! What a run of the worker is told.
+
+use super::verdict::Rules;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to work.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What a job finds in `MQ_QUEUE`: the queue's name, or its absolute path.
+    pub queue: String,
+    /// What its receipt calls the queue.
+    pub receipts: String,
+    /// What a job finds in `MQ_ROOT`: absolute; `None` where there is no root and the queue is a path.
+    pub root: Option<PathBuf>,
+    /// How many jobs at once.
+    pub jobs: NonZeroUsize,
+    pub until: Until,
+    /// After how long a job is stopped.
+    pub timeout: Limit,
+    /// How long jobs may go on after the first signal; without limit where none is said.
+    pub stop_timeout: Option<Duration>,
+    pub input: Input,
+    pub stderr: Stderr,
+    pub rules: Rules,
+    /// The user's file mode creation mask, which mq has cleared for itself.
+    pub umask: u32,
+}
+
+/// When to end by itself: at whichever comes first; never, where none is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Until {
+    pub drain: Option<Drain>,
+    /// After so many jobs.
+    pub count: Option<u64>,
+    pub time: Option<Duration>,
+}
+
+/// What a drained queue has none of, beside what is ready or in the worker's own hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// Messages that wait for a retry.
+    Retries,
+    /// Nothing more: retries stay.
+    Ready,
+}
+
+/// How long a job may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// As long as the queue's setting `timeout` says.
+    OfQueue,
+    None,
+    After(Duration),
+}
+
+/// How a job gets the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    Stdin,
+    /// In place of `{}` in its arguments, or after them.
+    Argument,
+}
+
+/// Where a job's stderr goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stderr {
+    /// Through the worker, which keeps its end for the history.
+    Relay,
+    /// Straight to the worker's own, for jobs that must outlive it. Nothing is kept.
+    Inherit,
+}

@@ -1,0 +1,63 @@
+//! From the end of a job to the end of its claim: one step of the queue, with the record of the attempt.
+
+use super::jobs::Finished;
+use super::observer::Fate;
+use super::verdict::{Exit, Judgement, Verdict};
+use crate::queue::{Again, Attempt, Claim, Counting, Outcome, Queue, Result, Settled};
+use std::time::Duration;
+
+/// What the attempt leaves in the message's history.
+pub(super) fn record(claim: &Claim, judged: &Judgement, finished: &Finished, stderr: Option<String>) -> Attempt {
+    let mut record = Attempt::new(claim.attempt(), claim.started(), judged.outcome);
+    match finished.exit {
+        Exit::Code(code) => record.exit = Some(code),
+        Exit::Signal(signal) => record.signal = Some(signal),
+    }
+    record.duration_s = Some(seconds(finished.took));
+    record.reason = Some(judged.reason.clone());
+    record.stderr = stderr;
+    record.uncounted = judged.verdict == Verdict::PutBack;
+    record
+}
+
+/// What an attempt leaves whose job was never started.
+pub(super) fn unstarted(claim: &Claim, outcome: Outcome, reason: &str) -> Attempt {
+    let mut record = Attempt::new(claim.attempt(), claim.started(), outcome);
+    record.reason = Some(reason.to_string());
+    record.uncounted = outcome == Outcome::Cancelled;
+    record
+}
+
+/// Settles a message whose job is over, which ends its lease: a child that the job has left behind may hold the descriptor
+/// for ever, and must not block the retry.
+///
+/// # Errors
+/// The outcome is not written down; the lease is over, and recovery will deliver the message again.
+pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Attempt) -> Result<Fate> {
+    let name = claim.name().clone();
+    let settled = match verdict {
+        Verdict::Ack => claim.ack(queue),
+        Verdict::Retry => claim.nack(queue, Again::Backoff, Counting::Counted, Some(record)),
+        Verdict::Dead => claim.dead(queue, Some(record)),
+        Verdict::PutBack => claim.nack(queue, Again::Now, Counting::Uncounted, Some(record)),
+    }?;
+    Ok(match settled {
+        Settled::Acked => Fate::Acked,
+        Settled::Dead => Fate::Dead,
+        Settled::Delayed { due } => Fate::Again(due),
+        Settled::Ready if verdict == Verdict::PutBack => Fate::PutBack,
+        Settled::Ready => Fate::Again(queue.disk().now()),
+        Settled::Already => {
+            // Put back by its job, it was ready and locked until now: those who found it busy may look again.
+            queue.wake();
+            if queue.is_dead(&name)? { Fate::DeadByJob } else { Fate::ByJob }
+        }
+    })
+}
+
+/// In whole milliseconds.
+fn seconds(took: Duration) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
+    let millis = took.as_millis() as f64;
+    millis / 1000.0
+}

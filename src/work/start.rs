@@ -1,0 +1,128 @@
+//! From a claimed message to a running job.
+
+use super::arguments::{too_long, with_body};
+use super::command::{Command, Unusable};
+use super::environment::Environment;
+use super::jobs::Job;
+use super::options::{Input, Limit, Options, Stderr};
+use super::spawn::{Plumbing, Spawner};
+use super::stderr::Relay;
+use super::stdin::Stdin;
+use crate::queue::{Claim, Error, Queue};
+use anyhow::{Context, anyhow};
+use rustix::io::Errno;
+use std::borrow::Cow;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+/// A message whose own part of the command line and the environment is smaller than this is not what made them too large.
+const SMALL_PART: usize = 64 << 10;
+
+/// All that jobs of one run have in common.
+pub(super) struct Starter<'w> {
+    command: &'w Command,
+    options: &'w Options,
+    environment: Environment,
+    spawner: Spawner,
+}
+
+/// No job was started, and why; the claim is still to be settled.
+pub(super) enum NotStarted {
+    /// By this message, which no worker can run: a body that no argument holds.
+    Unfit { reason: String },
+    /// The body failed its check.
+    Damaged { why: String },
+    /// The body can't be read.
+    Unreadable { error: Error },
+    /// The command can't be executed, whatever the message.
+    Unusable(Unusable),
+    /// Something is short at the moment: processes, descriptors, memory, space.
+    Short(anyhow::Error),
+}
+
+impl<'w> Starter<'w> {
+    pub fn new(command: &'w Command, options: &'w Options) -> anyhow::Result<Starter<'w>> {
+        let environment = Environment::new(std::env::vars_os(), options);
+        let spawner = Spawner::new(options.umask).context("cannot prepare to start jobs")?;
+        Ok(Starter { command, options, environment, spawner })
+    }
+
+    /// Starts the job of a message. What was opened for it is closed again by the time this returns, its own side aside.
+    pub fn start(&self, queue: &Queue, claim: Box<Claim>) -> Result<Job, (Box<Claim>, NotStarted)> {
+        match self.try_start(queue, &claim) {
+            Ok((pid, relay)) => {
+                let settings = queue.settings();
+                let limit = match self.options.timeout {
+                    Limit::OfQueue => settings.timeout(),
+                    Limit::None => None,
+                    Limit::After(limit) => Some(limit),
+                };
+                Ok(Job::new(claim, settings.max_attempts(), relay, pid, limit))
+            }
+            Err(not_started) => Err((claim, not_started)),
+        }
+    }
+
+    fn try_start(&self, queue: &Queue, claim: &Claim) -> Result<(rustix::process::Pid, Option<Relay>), NotStarted> {
+        let message = claim.message();
+        let words: Cow<'_, [CString]> = match self.options.input {
+            Input::Stdin => self.command.words.as_slice().into(),
+            Input::Argument => {
+                let body = message.small_body().ok_or_else(|| too_long(message.header.size_bytes));
+                let words = body.and_then(|body| with_body(&self.command.words, body));
+                words.map_err(|reason| NotStarted::Unfit { reason })?.into()
+            }
+        };
+        let stdin = match self.options.input {
+            Input::Stdin => Stdin::holding(message, queue).map_err(unreadable)?,
+            Input::Argument => Stdin::Null,
+        };
+        let short = |error: std::io::Error| NotStarted::Short(anyhow!(error).context("cannot start a job"));
+        let relay = match self.options.stderr {
+            Stderr::Relay => Some(Relay::open().map_err(short)?),
+            Stderr::Inherit => None,
+        };
+        let plumbing = Plumbing {
+            stdin: stdin.fd().map_err(short)?,
+            stderr: relay.as_ref().map(|(_, job_end)| job_end.as_fd()),
+            lease: claim.lock_fd().map_err(short)?,
+        };
+        let own = self.environment.of(claim, queue.settings().max_attempts());
+        let environment = self.environment.shared().iter().chain(&own);
+        match self.spawner.spawn(&self.command.path, &words, environment, plumbing) {
+            Ok(pid) => Ok((pid, relay.map(|(relay, _)| relay))),
+            Err(Errno::TOOBIG) if self.own_part(&words, &own) >= SMALL_PART => {
+                Err(NotStarted::Unfit { reason: "its body or headers are too large for a command line".into() })
+            }
+            Err(errno @ (Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY)) => {
+                let command = self.command.path.to_string_lossy();
+                Err(NotStarted::Short(anyhow!(std::io::Error::from(errno)).context(format!("cannot start {command}"))))
+            }
+            Err(errno) => Err(NotStarted::Unusable(self.command.unusable(errno))),
+        }
+    }
+
+    /// How much of what exec is given comes from the message.
+    fn own_part(&self, words: &[CString], own: &[CString]) -> usize {
+        let size = |strings: &[CString]| strings.iter().map(|string| string.as_bytes().len()).sum::<usize>();
+        (size(words) + size(own)).saturating_sub(size(&self.command.words))
+    }
+}
+
+/// What it means that the body of a message could not be put where its job reads it.
+fn unreadable(error: Error) -> NotStarted {
+    use std::io::ErrorKind::{OutOfMemory, ReadOnlyFilesystem};
+    match error {
+        Error::Damaged { why, .. } => NotStarted::Damaged { why },
+        Error::Disk(ref disk) => {
+            let errno = disk.source.raw_os_error();
+            let short = [Errno::MFILE, Errno::NFILE].iter().any(|short| errno == Some(short.raw_os_error()));
+            if short || disk.no_room() || matches!(disk.source.kind(), OutOfMemory | ReadOnlyFilesystem) {
+                NotStarted::Short(error.into())
+            } else {
+                NotStarted::Unreadable { error }
+            }
+        }
+        error => NotStarted::Short(error.into()),
+    }
+}

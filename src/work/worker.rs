@@ -1,0 +1,504 @@
+//! The loop: watch, then look, then wait, and never the other way round.
+//!
+//! A look claims as long as a slot is free. A wait is one poll(2) over the signal pipe, the watch on the queue and the
+//! stderr of each job, until the next thing is due. What happens between the look and the wait stays in the watch's queue or
+//! in the signal pipe, so that the wait ends at once.
+
+use super::command::Command;
+use super::jobs::{Finished, Job, reap};
+use super::observer::{End, Fate, Observer, Standing};
+use super::options::{Drain, Options};
+use super::settle::{record, settle, unstarted};
+use super::signals::Signals;
+use super::start::{NotStarted, Starter};
+use super::stderr::{CHUNK, Came, Relay};
+use super::verdict::{Stopped, Verdict, judge};
+use super::{Ended, Totals, Why};
+use crate::fs::Watch;
+use crate::queue::name::Lease;
+use crate::queue::{Again, Claim, Counting, Error, Found, Nothing, Outcome, Queue, Scout};
+use crate::time::Time;
+use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::time::{Duration, Instant};
+
+/// How often an idle worker looks all the same, in case an event was lost.
+const POLL: Duration = Duration::from_secs(5);
+/// How often it looks where there is no watch: too many of them already (inotify(7), `max_user_instances`).
+const POLL_BLIND: Duration = Duration::from_millis(250);
+/// How often it looks while a ready message is locked: by a job that has put it back, and still runs.
+const POLL_BUSY: Duration = Duration::from_secs(1);
+/// The kernel reports that a descriptor was closed a moment before it frees the lock. So we look again, this long after the
+/// look that found it locked, and twice as long after the next, up to the last one.
+const PROBE_FIRST: Duration = Duration::from_millis(1);
+const PROBE_LAST: Duration = Duration::from_millis(32);
+/// How long to wait after something failed, and no longer than the last when it fails again and again.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+const PAUSE_LAST: Duration = Duration::from_secs(30);
+/// The stderr of jobs that are over, and whose children still write to it: so many pipes are read on.
+const STRAGGLERS: usize = 32;
+/// How much is read from a job's stderr once it is over. A pipe holds 64 KiB, so more comes from a child that writes on.
+const LAST_READS: usize = 4;
+
+/// Works until the queue, the options or a signal says that it is enough. Jobs that run are always waited for.
+///
+/// # Errors
+/// Before anything is claimed: signals can't be handled, or jobs can't be prepared. Later failures are in [`Ended`].
+pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dyn Observer) -> Result<Ended> {
+    let now = Instant::now();
+    let signals = Signals::install()?;
+    let starter = Starter::new(command, options)?;
+    // Without a watch we poll; what else is wrong shows in the look that follows.
+    let watch = queue.watch().ok().flatten();
+    let worker = Worker {
+        queue,
+        scout: Scout::new(),
+        options,
+        starter,
+        observer,
+        signals,
+        watch,
+        jobs: Vec::new(),
+        stragglers: Vec::new(),
+        buffer: vec![0; CHUNK],
+        look_at: now,
+        rest_until: now,
+        watch_at: now + POLL,
+        probe: None,
+        until: options.until.time.and_then(|time| now.checked_add(time)),
+        handled: 0,
+        pause: PAUSE_FIRST,
+        trouble: None,
+        pause_told: false,
+        stops_heeded: 0,
+        stop_at: None,
+        end: None,
+        totals: Totals::default(),
+        dead_lettered: false,
+        unsettled: None,
+    };
+    Ok(worker.work())
+}
+
+struct Worker<'w> {
+    queue: Queue,
+    scout: Scout,
+    options: &'w Options,
+    starter: Starter<'w>,
+    observer: &'w mut dyn Observer,
+    signals: Signals,
+    watch: Option<Watch>,
+    jobs: Vec<Job>,
+    /// The stderr of jobs that are over and have left children behind, oldest first.
+    stragglers: Vec<Relay>,
+    buffer: Vec<u8>,
+    /// When to look for a message next, unless something happens before.
+    look_at: Instant,
+    /// Before then nothing is claimed, whatever happens: jobs can't be started at the moment.
+    rest_until: Instant,
+    /// When to try again to open a watch, where there is none.
+    watch_at: Instant,
+    /// A claimed message was closed, and may be free soon: how long after the next look to look again.
+    probe: Option<Duration>,
+    /// The end of `--for`.
+    until: Option<Instant>,
+    /// Messages that count for `-n`.
+    handled: u64,
+    /// How long to wait after the next trouble.
+    pause: Duration,
+    /// What went wrong last, and when it was told; none since the last look or start that succeeded.
+    trouble: Option<(anyhow::Error, Instant)>,
+    pause_told: bool,
+    /// How many stop signals have been acted on.
+    stops_heeded: u32,
+    /// When `--stop-timeout` is over.
+    stop_at: Option<Instant>,
+    /// Nothing more is claimed, and why. The run ends with its last job.
+    end: Option<Why>,
+    totals: Totals,
+    dead_lettered: bool,
+    unsettled: Option<anyhow::Error>,
+}
+
+impl Worker<'_> {
+    fn work(mut self) -> Ended {
+        loop {
+            self.heed();
+            self.reap();
+            self.tick();
+            self.look();
+            if self.jobs.is_empty()
+                && let Some(why) = self.end.take()
+            {
+                let Worker { totals, dead_lettered, unsettled, .. } = self;
+                return Ended { totals, dead_lettered, why, unsettled };
+            }
+            self.wait();
+        }
+    }
+
+    /// Acts on signals.
+    fn heed(&mut self) {
+        if self.signals.status() {
+            self.observer.asked(&self.standing());
+        }
+        let Some((stops, signal)) = self.signals.stops().filter(|(stops, _)| *stops > self.stops_heeded) else {
+            return;
+        };
+        let now = Instant::now();
+        if self.stops_heeded == 0 {
+            self.end = Some(Why::Signal(signal));
+            self.stop_at = self.options.stop_timeout.and_then(|limit| now.checked_add(limit));
+        }
+        self.stops_heeded = stops;
+        if stops >= 2 {
+            self.jobs.iter_mut().for_each(|job| job.stop(Stopped::Shutdown, now));
+        }
+        if stops >= 3 {
+            self.jobs.iter_mut().for_each(Job::kill);
+        }
+        if !self.jobs.is_empty() {
+            self.observer.stopping(signal, &self.standing());
+        }
+    }
+
+    /// Finishes jobs whose process has ended.
+    fn reap(&mut self) {
+        if !self.signals.child() {
+            return;
+        }
+        while let Some((pid, exit)) = reap() {
+            let Some(at) = self.jobs.iter().position(|job| job.pid() == pid) else { continue };
+            if let Some(finished) = self.jobs[at].reaped(exit, Instant::now()) {
+                self.finish(at, finished);
+            }
+        }
+    }
+
+    /// Does what is due with jobs.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.stop_at.is_some_and(|at| at <= now) {
+            self.stop_at = None;
+            self.jobs.iter_mut().for_each(|job| job.stop(Stopped::Shutdown, now));
+        }
+        // From the end, since a job that is finished gives its place to the last one.
+        for at in (0..self.jobs.len()).rev() {
+            if let Some(finished) = self.jobs[at].tick(now) {
+                self.finish(at, finished);
+            }
+        }
+    }
+
+    /// Claims and starts, as long as there is a free slot, something to claim, and no reason to end.
+    fn look(&mut self) {
+        while self.end.is_none() && self.free() {
+            let now = Instant::now();
+            if self.options.until.count.is_some_and(|count| self.handled >= count) {
+                self.end = Some(Why::Count);
+            } else if self.until.is_some_and(|until| until <= now) {
+                // A queue that can't be read is not one that had nothing.
+                self.end = Some(self.trouble.take().map_or(Why::Time, |(error, _)| Why::Failed(error)));
+            } else if now < self.look_at.max(self.rest_until) || self.signals.stops().is_some() {
+                return;
+            } else {
+                match self.claim() {
+                    Ok(Some(claim)) => self.start(claim),
+                    Ok(None) => (),
+                    // Not to be mended by waiting.
+                    Err(error @ (Error::Moved { .. } | Error::NoQueue { .. } | Error::BadQueue { .. })) => {
+                        self.end = Some(Why::Failed(error.into()));
+                    }
+                    Err(error) => {
+                        self.troubled(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn free(&self) -> bool {
+        self.jobs.len() < self.options.jobs.get()
+    }
+
+    fn claim(&mut self) -> crate::queue::Result<Option<Box<Claim>>> {
+        self.queue.refresh()?;
+        if let Some(pause) = self.queue.paused()? {
+            if self.options.until.drain.is_some() {
+                self.end = Some(Why::Paused);
+            } else if !std::mem::replace(&mut self.pause_told, true) {
+                self.observer.paused(&pause);
+            }
+            self.rest(Nothing { next_due: pause.until(), ..Nothing::default() });
+            return Ok(None);
+        }
+        self.pause_told = false;
+        match self.queue.claim(&mut self.scout, Lease::Live)? {
+            Found::Claim(claim) => Ok(Some(claim)),
+            Found::Nothing(nothing) => {
+                self.relieved();
+                if self.drained()? {
+                    self.end = Some(Why::Drained);
+                }
+                self.rest(nothing);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether an empty queue is the end: with nothing in our own hands, and nothing that waits for a retry.
+    fn drained(&self) -> crate::queue::Result<bool> {
+        Ok(self.jobs.is_empty()
+            && match self.options.until.drain {
+                None => false,
+                Some(Drain::Ready) => true,
+                Some(Drain::Retries) => self.queue.next_retry()?.is_none(),
+            })
+    }
+
+    /// There is nothing to claim: when to look again, if nothing happens before.
+    fn rest(&mut self, nothing: Nothing) {
+        let now = Instant::now();
+        if self.watch.is_none() && self.watch_at <= now {
+            self.watch_at = now + POLL;
+            self.watch = self.queue.watch().ok().flatten();
+            if self.watch.is_some() {
+                // Watch, then look.
+                self.look_at = now;
+                return;
+            }
+        }
+        let mut wait = if self.watch.is_some() { POLL } else { POLL_BLIND };
+        if nothing.busy {
+            wait = wait.min(POLL_BUSY);
+        }
+        let clock = self.queue.disk().now();
+        let until = |moment: Time| moment.since(clock).max(PROBE_FIRST);
+        wait = [nothing.next_due, nothing.next_expiry].into_iter().flatten().map(until).fold(wait, Duration::min);
+        if let Some(probe) = self.probe {
+            wait = wait.min(probe);
+            self.probe = (probe < PROBE_LAST).then(|| probe * 2);
+        }
+        self.look_at = now + wait;
+    }
+
+    /// Something failed that may succeed later. A run that is to end by itself ends with it, once its jobs are over; any
+    /// other waits, longer each time, and is woken by what happens in the queue.
+    fn troubled(&mut self, error: anyhow::Error) {
+        if self.options.until.drain.is_some() && self.jobs.is_empty() {
+            self.end = Some(Why::Failed(error));
+            return;
+        }
+        let now = Instant::now();
+        self.look_at = now + self.pause;
+        let told = match &self.trouble {
+            Some((last, told)) if now - *told < PAUSE_LAST && format!("{last:#}") == format!("{error:#}") => *told,
+            _ => {
+                self.observer.troubled(&error, Some(self.pause));
+                now
+            }
+        };
+        self.trouble = Some((error, told));
+        self.pause = (self.pause * 2).min(PAUSE_LAST);
+    }
+
+    /// A look or a start has succeeded.
+    fn relieved(&mut self) {
+        self.pause = PAUSE_FIRST;
+        self.trouble = None;
+    }
+
+    fn start(&mut self, claim: Box<Claim>) {
+        match self.starter.start(&self.queue, claim) {
+            Ok(job) => {
+                self.relieved();
+                self.handled += 1;
+                self.totals.started += 1;
+                self.observer.started(job.running(Instant::now()));
+                self.jobs.push(job);
+            }
+            Err((claim, not_started)) => self.not_started(*claim, not_started),
+        }
+    }
+
+    /// Settles a message for which no job could be started.
+    fn not_started(&mut self, claim: Claim, why: NotStarted) {
+        let settled = match why {
+            NotStarted::Unfit { reason } => {
+                self.handled += 1;
+                let record = unstarted(&claim, Outcome::Dead, &reason);
+                return self.settle(claim, Verdict::Dead, record, &reason, Duration::ZERO);
+            }
+            NotStarted::Unreadable { error } => {
+                self.handled += 1;
+                let reason = error.to_string();
+                let record = unstarted(&claim, Outcome::Damaged, &reason);
+                return self.settle(claim, Verdict::Retry, record, &reason, Duration::ZERO);
+            }
+            NotStarted::Damaged { why } => {
+                self.handled += 1;
+                let how = format!("damaged: {why}");
+                let end = self.end_of(&claim, &how, Duration::ZERO, Fate::SetAside);
+                claim.set_aside(&self.queue, &why).map(|()| {
+                    self.totals.set_aside += 1;
+                    self.observer.ended(&end, &self.totals);
+                })
+            }
+            NotStarted::Unusable(unusable) => {
+                let record = unstarted(&claim, Outcome::Cancelled, &unusable.to_string());
+                self.end = Some(Why::Unusable(unusable));
+                self.totals.put_back += 1;
+                claim.nack(&self.queue, Again::Now, Counting::Uncounted, Some(record)).map(|_| ())
+            }
+            NotStarted::Short(error) => {
+                self.troubled(error);
+                // Putting it back touches `wake`, and would end the wait that it is put back for.
+                self.rest_until = self.look_at;
+                self.totals.put_back += 1;
+                claim.nack(&self.queue, Again::Now, Counting::Uncounted, None).map(|_| ())
+            }
+        };
+        if let Err(error) = settled {
+            self.not_settled(error);
+        }
+    }
+
+    /// A job is over: judges it, and settles its message.
+    fn finish(&mut self, at: usize, finished: Finished) {
+        let mut job = self.jobs.swap_remove(at);
+        let stderr = job.relay.take().and_then(|relay| self.last_words(relay));
+        let stopping = self.signals.stops().map(|(_, signal)| signal);
+        let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
+        let record = record(&job.claim, &judged, &finished, stderr);
+        self.settle(*job.claim, judged.verdict, record, &judged.reason, finished.took);
+        self.look_at = Instant::now();
+    }
+
+    fn settle(&mut self, claim: Claim, verdict: Verdict, record: crate::queue::Attempt, how: &str, took: Duration) {
+        let mut end = self.end_of(&claim, how, took, Fate::Acked);
+        match settle(&self.queue, claim, verdict, record) {
+            Ok(fate) => {
+                end.fate = fate;
+                let count = match fate {
+                    Fate::Acked => &mut self.totals.acked,
+                    Fate::Again(_) => &mut self.totals.retried,
+                    Fate::Dead => &mut self.totals.dead,
+                    Fate::PutBack => &mut self.totals.put_back,
+                    Fate::SetAside => &mut self.totals.set_aside,
+                    Fate::ByJob | Fate::DeadByJob => &mut self.totals.by_job,
+                };
+                *count += 1;
+                self.dead_lettered |= matches!(fate, Fate::Dead | Fate::DeadByJob);
+                self.observer.ended(&end, &self.totals);
+            }
+            Err(error) => self.not_settled(error),
+        }
+    }
+
+    fn end_of<'e>(&self, claim: &Claim, how: &'e str, took: Duration, fate: Fate) -> End<'e> {
+        let max_attempts = self.queue.settings().max_attempts();
+        End { id: claim.id(), attempt: claim.attempt(), max_attempts, how, took, fate }
+    }
+
+    /// The outcome of an attempt could not be written down. Its lease is over all the same, so it will be delivered again.
+    fn not_settled(&mut self, error: Error) {
+        self.totals.unsettled += 1;
+        let error = anyhow::Error::from(error).context("cannot settle a message, which will be delivered again");
+        self.observer.troubled(&error, None);
+        self.unsettled.get_or_insert(error);
+    }
+
+    /// Reads what a job that is over has left in its pipe, without waiting for those who still hold it. The end of all it
+    /// wrote comes back.
+    fn last_words(&mut self, mut relay: Relay) -> Option<String> {
+        for _ in 0..LAST_READS {
+            match relay.read(&mut self.buffer) {
+                Came::Bytes(bytes) => self.observer.relayed(bytes),
+                Came::Nothing | Came::End => break,
+            }
+        }
+        let tail = relay.tail();
+        if relay.fd().is_some() {
+            // Closing it would kill the child at its next line (pipe(7), SIGPIPE).
+            if self.stragglers.len() == STRAGGLERS {
+                self.stragglers.remove(0);
+            }
+            self.stragglers.push(relay);
+        }
+        tail
+    }
+
+    fn standing(&self) -> Standing {
+        let now = Instant::now();
+        Standing { totals: self.totals, running: self.jobs.iter().map(|job| job.running(now)).collect() }
+    }
+
+    /// Waits for whatever comes first.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let timeout = self.next(now).map(|at| at.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
+        // While nothing can be claimed, what happens in the queue need not wake us; it is kept until we ask.
+        let listening = self.end.is_none() && self.free() && self.rest_until <= now;
+        let watch = self.watch.as_ref().filter(|_| listening).map(Watch::fd);
+        let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
+        let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
+        let fixed = std::iter::once(self.signals.fd()).chain(watch);
+        fds.extend(fixed.chain(relays.filter_map(Relay::fd)).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let polled = poll(&mut fds, timeout.as_ref());
+        let watched = watch.is_some();
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        match polled {
+            Ok(0) => return,
+            Ok(_) => (),
+            // A handler has run, and written to the pipe.
+            Err(rustix::io::Errno::INTR) => return self.signals.drain(),
+            // No memory: not a reason to spin.
+            Err(_) => return std::thread::sleep(PROBE_LAST),
+        }
+        let mut ready = ready.into_iter();
+        if ready.next() == Some(true) {
+            self.signals.drain();
+        }
+        if watched && ready.next() == Some(true) {
+            self.notice();
+        }
+        self.relay(ready);
+    }
+
+    /// When something is to be done, if nothing happens.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let jobs = self.jobs.iter().filter_map(|job| job.due(now)).chain(self.stop_at);
+        let look = (self.end.is_none() && self.free()).then(|| self.look_at.max(self.rest_until));
+        let until = self.until.filter(|_| look.is_some());
+        jobs.chain(look).chain(until).min()
+    }
+
+    /// Something happened in the queue.
+    fn notice(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let noticed = watch.take();
+        if noticed.gone {
+            self.watch = self.queue.watch().ok().flatten();
+        }
+        if noticed.closed {
+            self.probe = Some(PROBE_FIRST);
+        }
+        self.scout.woken();
+        self.look_at = Instant::now();
+    }
+
+    /// Passes on what jobs wrote to stderr, one read each, so that one which writes without end holds up no other. `ready`
+    /// says of each open pipe whether there is something, in the order of `wait`.
+    fn relay(&mut self, mut ready: impl Iterator<Item = bool>) {
+        let running = self.jobs.iter_mut().filter_map(|job| job.relay.as_mut());
+        for relay in running.chain(&mut self.stragglers).filter(|relay| relay.fd().is_some()) {
+            if ready.next() == Some(true)
+                && let Came::Bytes(bytes) = relay.read(&mut self.buffer)
+            {
+                self.observer.relayed(bytes);
+            }
+        }
+        self.stragglers.retain(|relay| relay.fd().is_some());
+    }
+}
