@@ -84,8 +84,12 @@ impl Queue {
     pub fn claim(&self, scout: &mut Scout, lease: Lease) -> Result<Found> {
         let mut looks = 0;
         loop {
-            let next_due = self.promote_due(scout)?;
-            let (claimed, mut failed, busy) = self.look(scout, lease);
+            // What is due and can't be moved hides nothing that is ready.
+            let (next_due, undue) = match self.promote_due(scout) {
+                Ok(next) => (next, None),
+                Err(error) => (None, Some(error)),
+            };
+            let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
                 if scout.claims % SLICE_EVERY == 1 {
@@ -95,7 +99,7 @@ impl Queue {
             }
             scout.cursor = None;
             let (recovered, left) = self.recover_all();
-            failed = failed.or(left);
+            let failed = failed.or(undue).or(left);
             if recovered.published > 0 {
                 continue;
             }

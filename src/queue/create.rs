@@ -7,6 +7,7 @@ use super::settings::{KEYS, Settings};
 use super::{Queue, foreign_owner, read_settings, settings_json};
 use crate::fs::{Birth, Dir, Disk, Owner, Store};
 use std::path::Path;
+use std::time::Duration;
 
 /// Whether `create` made the queue or found it as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,10 +114,15 @@ pub(super) fn put_control(
     mode: u32,
     owner: Option<Owner>,
 ) -> Result<()> {
-    let temporary = format!("{CONTROL}{}", base32(disk.random()?));
-    let file = disk.create(dir, &temporary, Birth { mode: mode & 0o666, owner })?;
+    let (temporary, file) = loop {
+        let temporary = format!("{CONTROL}{}", base32(disk.random()?));
+        let file = disk.create(dir, &temporary, Birth { mode: mode & 0o666, owner })?;
+        // Between our open and our lock, fsck may have taken the empty file for litter: then begin again.
+        if disk.lock(&file, Duration::from_secs(1))? && super::send::same(disk, dir, &temporary, &file)? {
+            break (temporary, file);
+        }
+    };
     let written = (|| {
-        disk.try_lock(&file)?;
         disk.write_all(&file, bytes, 0)?;
         disk.sync_file(&file)?;
         disk.replace(dir, &temporary, name)

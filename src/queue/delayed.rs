@@ -2,7 +2,7 @@
 //! what is due to `ready/`, each with one rename; of two who try, one finds the name gone. No lock: the name is the claim.
 
 use super::Queue;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::name::{DELAYED, Name, State, due_bucket, home};
 use crate::fs::Kind;
 use crate::time::Time;
@@ -56,6 +56,8 @@ impl Queue {
                 let Some((_, name)) = Name::parse_delayed(&file_name) else { continue };
                 match self.move_into(&dir, &file_name, &home(State::Ready, &name, None), &name.to_string()) {
                     Err(error) if error.missing() => self.still_here()?,
+                    // A twin, out of a backup: fsck's affair. It must not stop all others.
+                    Err(Error::Disk(error)) if error.exists() => (),
                     renamed => renamed?,
                 }
             }

@@ -94,6 +94,7 @@ struct Check<'q, 'e> {
     repair: Repair,
     each: &'e mut dyn FnMut(Finding),
     seen: Vec<twins::Seen>,
+    linked: Vec<walk::Linked>,
 }
 
 impl Queue {
@@ -104,12 +105,13 @@ impl Queue {
     /// # Errors
     /// Where a directory of the queue itself can't be read; trouble with single entries is a finding.
     pub fn fsck(&self, repair: Repair, each: &mut dyn FnMut(Finding)) -> Result<()> {
-        let mut check = Check { queue: self, repair, each, seen: Vec::new() };
+        let mut check = Check { queue: self, repair, each, seen: Vec::new(), linked: Vec::new() };
         check.root()?;
         check.tmp()?;
         check.claimed()?;
         check.messages()?;
         check.damaged()?;
+        check.links();
         check.twins()?;
         check.seq()?;
         self.still_here()?;

@@ -6,7 +6,8 @@ use super::super::name::{self, Bucket, Priority, READY, State, home};
 use super::super::send::same;
 use super::super::{Error, Result};
 use super::{Check, Mended, Trouble, twins};
-use crate::fs::{Access, Dir, Kind};
+use crate::fs::{Access, Dir, Identity, Kind};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -94,8 +95,8 @@ impl Check<'_, '_> {
         match self.examine(place, dir) {
             Ok(Some(examined)) => {
                 if examined.links != 1 && !examined.damaged {
-                    let detail = format!("a message with {} links: nobody claims it until it has one", examined.links);
-                    self.found(Trouble::Foreign, path.clone(), detail, Mended::Left);
+                    let Examined { identity, links, .. } = examined;
+                    self.linked.push(Linked { identity, links, path: path.clone() });
                 }
                 if let Some(seen) = examined.seen {
                     self.seen.push(seen);
@@ -104,6 +105,21 @@ impl Check<'_, '_> {
             }
             Ok(None) => (),
             Err(error) => self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left),
+        }
+    }
+
+    /// A message with another link. Where all of them stand in this queue they are twins, and mended as such.
+    pub(super) fn links(&mut self) {
+        let linked = std::mem::take(&mut self.linked);
+        let mut here: BTreeMap<Identity, u64> = BTreeMap::new();
+        for Linked { identity, .. } in &linked {
+            *here.entry(*identity).or_default() += 1;
+        }
+        for Linked { identity, links, path } in &linked {
+            if here.get(identity) != Some(links) {
+                let detail = format!("a message with {links} links: nobody claims it until it has one");
+                self.found(Trouble::Foreign, path.clone(), detail, Mended::Left);
+            }
         }
     }
 
@@ -131,11 +147,11 @@ impl Check<'_, '_> {
             opened => opened?,
         };
         let stat = disk.stat(&file)?;
-        let links = stat.links;
+        let (links, identity) = (stat.links, stat.identity);
         let why = match message::load(disk, file, stat, Depth::Whole)? {
             Content::Message(message) => {
                 let seen = twins::Seen::new(place, &message);
-                return Ok(Some(Examined { links, seen: Some(seen), damaged: false }));
+                return Ok(Some(Examined { identity, links, seen: Some(seen), damaged: false }));
             }
             Content::Unknown(why) => {
                 return Err(Error::Unknown { path: dir.path().join(&place.file_name), why });
@@ -157,11 +173,19 @@ impl Check<'_, '_> {
         });
         let mended = if left { Mended::Left } else { mended };
         self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
-        Ok(Some(Examined { links, seen: None, damaged: true }))
+        Ok(Some(Examined { identity, links, seen: None, damaged: true }))
     }
 }
 
+/// A message whose file has more names than this one.
+pub(super) struct Linked {
+    identity: Identity,
+    links: u64,
+    path: PathBuf,
+}
+
 struct Examined {
+    identity: Identity,
     links: u64,
     /// What twins are found by; none for a damaged file.
     seen: Option<twins::Seen>,
