@@ -147,7 +147,7 @@ fn queues(globals: &Globals, args: &Args) -> Result<Exit> {
         ("CLAIMED", Align::Right),
         ("DEAD", Align::Right),
         ("DAMAGED", Align::Right),
-        ("", Align::Text),
+        ("PAUSED", Align::Text),
     ]);
     let names = globals.all()?;
     let exit = stats::each(globals, &names, &mut |name, stats| {

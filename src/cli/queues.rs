@@ -105,14 +105,15 @@ impl Globals {
     /// Every queue under the root, by name. A root that is not there has none.
     pub fn all(&self) -> Result<Vec<String>> {
         let root = self.root()?;
+        // An unreadable root is an error, and no empty one.
+        match disk().open_queue(&root) {
+            Err(error) if error.missing() => return Ok(Vec::new()),
+            opened => opened.map_err(Error::Disk)?,
+        };
         let mut names = Vec::new();
         for entry in walkdir::WalkDir::new(&root).min_depth(2).max_depth(2).follow_links(true).sort_by_file_name() {
-            let entry = match entry {
-                Err(error) if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => continue,
-                // A directory that may not be entered is no queue of ours, but an unreadable root is no empty one.
-                Err(_) if root.read_dir().is_ok() => continue,
-                entry => entry?,
-            };
+            // A directory that may not be entered is no queue of ours.
+            let Ok(entry) = entry else { continue };
             let name = entry.path().parent().and_then(Path::file_name).and_then(|name| name.to_str());
             if entry.file_name() == "queue.json"
                 && let Some(name) = name.filter(|name| check_name(name).is_ok())

@@ -145,7 +145,7 @@ impl Select {
         if said || self.said() {
             return Ok(());
         }
-        let hint = "ids, - for ids from stdin, --match, --older-than, … or --all; --dry-run shows what it would be";
+        let hint = "ids, - for ids from stdin, --match, --older-than, … or --all";
         Err(Failure::usage(format!("{command}: which messages?")).hint(hint).into())
     }
 
@@ -179,7 +179,7 @@ impl Select {
 }
 
 /// How many ids are looked up in one walk over the names.
-const AT_ONCE: usize = 32 << 10;
+const AT_ONCE: usize = 16 << 10;
 /// How often a message that moves away under our hands is looked for again.
 const TRIES: u32 = 3;
 

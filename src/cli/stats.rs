@@ -120,7 +120,7 @@ pub fn pause_words(stats: &Stats) -> String {
     let Some(pause) = &stats.paused else { return String::new() };
     let until = pause.until().map(|until| format!("until {}", until.local()));
     let words: Vec<String> = until.into_iter().chain(pause.reason.clone()).collect();
-    if words.is_empty() { "paused".into() } else { format!("paused: {}", words.join(", ")) }
+    if words.is_empty() { "until mq resume".into() } else { words.join(", ") }
 }
 
 fn several() -> Table {

@@ -36,6 +36,13 @@ pub fn close_on_exec(fd: i32) {
     }
 }
 
+/// Lets a write beyond the process's file size limit fail with an error that can be told, instead of killing the process
+/// (setrlimit(2), RLIMIT_FSIZE). A job gets the default action back.
+pub fn survive_file_size_limit() {
+    // SAFETY: SIG_IGN is a valid disposition for SIGXFSZ, and no handler of ours is replaced.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Opens a file of the user's, to read a body from: links are followed, and a FIFO blocks until it has a writer.
 pub fn open_input(path: &Path) -> io::Result<File> {
     File::open(path)

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT: u32 = 1;
 /// A header line is no longer than this: a header goes into the environment of every job.
 pub const HEADER_MAX: usize = 64 << 10;
+/// A message has no more headers than this: each is looked at against all others.
+pub const HEADERS_MAX: usize = 1000;
 /// What a header is made of while its message is being written.
 pub(super) const PLACEHOLDER: u8 = b' ';
 
@@ -56,6 +58,9 @@ impl Envelope {
         }
         if value.chars().any(char::is_control) {
             return Err(format!("the value of header {name} has a control character"));
+        }
+        if self.headers.len() == HEADERS_MAX {
+            return Err(format!("more than {HEADERS_MAX} headers"));
         }
         if let Some((other, _)) = self.headers.iter().find(|(other, _)| variable(other) == variable(name)) {
             return Err(format!("headers {other} and {name} would both be {}", variable(name)));

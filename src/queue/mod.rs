@@ -30,7 +30,7 @@ pub use claim::{Found, Nothing, Scout};
 pub use create::Created;
 pub use error::{Error, Result};
 pub use fsck::{Finding, Mended, Repair, Trouble};
-pub use header::{Envelope, FORMAT, HEADER_MAX, Header, Uid, variable};
+pub use header::{Envelope, FORMAT, HEADER_MAX, HEADERS_MAX, Header, Uid, variable};
 pub use history::{Attempt, HISTORY_MAX, History, Outcome, Record, Redrive, STDERR_MAX};
 pub use message::{Message, Reader};
 pub use pause::Pause;

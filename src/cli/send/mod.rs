@@ -232,6 +232,7 @@ fn finish(batch: crate::queue::Batch<'_>, ids: &mut Ids) -> Result<()> {
     if let Some(error) = batch.publish(|id| ids.sent(id))? {
         say(&format!("sent, but not all of it can be seen yet: {error}; the next mq claim or work finishes it"));
     }
+    ids.flush();
     Ok(())
 }
 
@@ -310,12 +311,16 @@ impl Ids {
         }
     }
 
+    /// The ids so far are with the reader: of a send that goes on, a reader may wait for them.
+    fn flush(&mut self) {
+        if let (Some(out), None) = (&mut self.out, &self.failed) {
+            self.failed = out.flush().err();
+        }
+    }
+
     fn end(&mut self) -> Result<Exit> {
-        let flushed = match (&mut self.out, &self.failed) {
-            (Some(out), None) => out.flush(),
-            _ => Ok(()),
-        };
-        if let Some(error) = self.failed.take().or(flushed.err()) {
+        self.flush();
+        if let Some(error) = self.failed.take() {
             let count = self.count;
             let what = if count == 1 { "the message is sent".into() } else { format!("all {count} messages are sent") };
             return Err(Failure::new(Exit::Io, format!("{what}, but its id can't be printed: {error:#}")).into());

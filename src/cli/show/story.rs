@@ -118,32 +118,43 @@ fn hex(at: usize, bytes: &[u8]) -> String {
 }
 
 fn attempt(attempt: &Attempt, out: &mut Out) -> Result<()> {
-    let mut line = format!("attempt {}: {}", attempt.attempt, how(attempt));
+    let mut how = how(attempt);
+    // What was said, unless it is how the attempt ended, in other words.
+    let reason = attempt.reason.as_deref().filter(|reason| *reason != how);
     if let Some(took) = attempt.duration_s {
-        line.push_str(&format!(" after {}", seconds(took)));
-    }
-    if let Some(reason) = attempt.reason.as_ref().filter(|reason| *reason != &how(attempt)) {
-        line.push_str(&format!(": {reason}"));
+        how.push_str(&format!(" after {}", seconds(took)));
     }
     if attempt.uncounted {
-        line.push_str(" (not counted)");
+        how.push_str(" (not counted)");
     }
     let tint = if attempt.outcome == Outcome::Ok { Tint::Good } else { Tint::Bad };
-    let started = Time::parse_rfc3339(&attempt.started_at).map_or_else(|| attempt.started_at.clone(), Time::local);
-    out.line(&format!("{}  {}", tint.paint(&shown(&line, Screen::Line)), shown(&started, Screen::Line)))?;
+    event(&format!("attempt {}", attempt.attempt), &attempt.started_at, &how, tint, out)?;
+    if let Some(reason) = reason {
+        indented(reason, out)?;
+    }
     let Some(stderr) = &attempt.stderr else { return Ok(()) };
     let lines: Vec<&str> = stderr.lines().collect();
     let skipped = lines.len().saturating_sub(STDERR_LINES);
     if skipped > 0 {
-        out.line(&Tint::Faint.paint(&format!("  … {skipped} lines of stderr before; --json has them")))?;
+        out.line(&Tint::Faint.paint(&format!("  | … {skipped} lines of stderr before these; --json has them")))?;
     }
-    lines[skipped..].iter().try_for_each(|line| indented(line, out))
+    lines[skipped..].iter().try_for_each(|line| indented(&format!("| {line}"), out))
 }
 
 fn redrive(redrive: &Redrive, out: &mut Out) -> Result<()> {
-    let when = Time::parse_rfc3339(&redrive.redriven_at).map_or_else(|| redrive.redriven_at.clone(), Time::local);
-    let line = format!("redrive {}: from the dead of {}", redrive.redrives, redrive.from);
-    out.line(&format!("{}  {}", Tint::Waiting.paint(&shown(&line, Screen::Line)), shown(&when, Screen::Line)))
+    let from = format!("from the dead of {}", redrive.from);
+    event(&format!("redrive {}", redrive.redrives), &redrive.redriven_at, &from, Tint::Waiting, out)
+}
+
+/// One thing that happened: what, when, how.
+fn event(what: &str, at: &str, how: &str, tint: Tint, out: &mut Out) -> Result<()> {
+    let when = Time::parse_rfc3339(at).map_or_else(|| at.to_string(), Time::local);
+    let when = shown(&when, Screen::Line);
+    out.line(&format!(
+        "{}  {when}  {}",
+        Tint::Title.paint(&format!("{what:<10}")),
+        tint.paint(&shown(how, Screen::Line))
+    ))
 }
 
 fn how(attempt: &Attempt) -> String {
