@@ -188,6 +188,11 @@ impl Queue {
     /// Deletes a batch that was never committed. The caller holds its lock.
     pub(super) fn delete_batch(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
         let disk = &self.disk;
+        // `commit` goes first: a batch without its first part that still has it would look half published.
+        match disk.unlink(dir, COMMIT) {
+            Err(error) if !error.missing() => return Err(error.into()),
+            _ => (),
+        }
         for (shard_name, kind) in disk.names(dir)? {
             if kind != Kind::Dir {
                 disk.unlink(dir, &shard_name)?;
