@@ -1,1 +1,384 @@
-# generated
+# Made from the clap definitions by tests/it/man/completions.rs: MQ_BLESS=1 cargo test
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mq_global_optspecs
+    string join \n root= q/quiet color= h/help V/version
+end
+
+function __fish_mq_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mq_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mq_using_subcommand
+    set -l cmd (__fish_mq_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mq -n "__fish_mq_needs_command" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_needs_command" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_needs_command" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_needs_command" -s V -l version -d 'Print version'
+complete -c mq -n "__fish_mq_needs_command" -f -a "send" -d 'Put messages into a queue'
+complete -c mq -n "__fish_mq_needs_command" -f -a "claim" -d 'Take a message for a while: prints its receipt'
+complete -c mq -n "__fish_mq_needs_command" -f -a "cat" -d 'Print the body of a message, byte for byte'
+complete -c mq -n "__fish_mq_needs_command" -f -a "ack" -d 'Acknowledge: the work is done, the message goes away'
+complete -c mq -n "__fish_mq_needs_command" -f -a "nack" -d 'Put a claimed message back for another attempt'
+complete -c mq -n "__fish_mq_needs_command" -f -a "dead" -d 'Dead-letter a claimed message at once'
+complete -c mq -n "__fish_mq_needs_command" -f -a "extend" -d 'Renew the lease of a claimed message'
+complete -c mq -n "__fish_mq_needs_command" -f -a "work" -d 'Run a command for each message'
+complete -c mq -n "__fish_mq_needs_command" -f -a "ls" -d 'List queues, or the messages of one'
+complete -c mq -n "__fish_mq_needs_command" -f -a "show" -d 'Show messages with their headers, bodies and attempts'
+complete -c mq -n "__fish_mq_needs_command" -f -a "stats" -d 'Count messages by state, with the ages of the oldest'
+complete -c mq -n "__fish_mq_needs_command" -f -a "dlq" -d 'List, show, redrive or purge dead messages'
+complete -c mq -n "__fish_mq_needs_command" -f -a "rm" -d 'Delete messages for good'
+complete -c mq -n "__fish_mq_needs_command" -f -a "purge" -d 'Delete messages for good'
+complete -c mq -n "__fish_mq_needs_command" -f -a "create" -d 'Make a queue'
+complete -c mq -n "__fish_mq_needs_command" -f -a "config" -d 'Show or change a queue\'s settings'
+complete -c mq -n "__fish_mq_needs_command" -f -a "pause" -d 'Let nothing more be claimed from a queue'
+complete -c mq -n "__fish_mq_needs_command" -f -a "resume" -d 'End a pause'
+complete -c mq -n "__fish_mq_needs_command" -f -a "fsck" -d 'Check a queue, and mend it'
+complete -c mq -n "__fish_mq_needs_command" -f -a "completions" -d 'Print the completion file of a shell'
+complete -c mq -n "__fish_mq_needs_command" -f -a "complete" -d 'What may stand at a place of the command line'
+complete -c mq -n "__fish_mq_needs_command" -f -a "help" -d 'Explain a command or a topic'
+complete -c mq -n "__fish_mq_using_subcommand send" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand send" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand send" -l file -d 'The body is in this file, byte for byte (several: a message each)' -r -F
+complete -c mq -n "__fish_mq_using_subcommand send" -s H -l header -d 'A header, which a job finds as $MQ_H_NAME' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l content-type -d 'The media type of the bodies' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -s p -l priority -d '0 to 9, 9 first [default: 4]' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l delay -d 'Deliver no sooner than after this time' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than at this time: RFC 3339, @SECONDS, \'YYYY-MM-DD HH:MM\', HH:MM, \'tomorrow HH:MM\'' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish what has come at least this often, or every 1000 records, instead of all at the end' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only if the body has exactly this size: bytes, or with K M G T' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand send" -l lines -d 'A message for each line of stdin'
+complete -c mq -n "__fish_mq_using_subcommand send" -s 0 -l null -d 'A message for each NUL-ended record of stdin, as find -print0 writes them'
+complete -c mq -n "__fish_mq_using_subcommand send" -l jsonl -d 'A message for each JSON object of stdin, one a line (mq help json)'
+complete -c mq -n "__fish_mq_using_subcommand send" -l allow-empty -d 'An empty stdin is a message too'
+complete -c mq -n "__fish_mq_using_subcommand send" -l no-newline -d 'Leave out the newline that ends the body of a BODY argument or a line'
+complete -c mq -n "__fish_mq_using_subcommand send" -l ids -d 'Print the ids, also of records'
+complete -c mq -n "__fish_mq_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand claim" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand claim" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand claim" -s n -d 'At most so many messages' -r
+complete -c mq -n "__fish_mq_using_subcommand claim" -l wait -d 'How long to wait for the first one' -r
+complete -c mq -n "__fish_mq_using_subcommand claim" -l lease -d 'How long the claim holds unless extended [default: the queue\'s lease]' -r
+complete -c mq -n "__fish_mq_using_subcommand claim" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand claim" -l json -d 'One JSON object a message, with its receipt'
+complete -c mq -n "__fish_mq_using_subcommand claim" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand cat" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand cat" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand cat" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand ack" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand ack" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand ack" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand ack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand nack" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand nack" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand nack" -l delay -d 'When to try again [default: the queue\'s backoff]' -r
+complete -c mq -n "__fish_mq_using_subcommand nack" -l reason -d 'Why, for the message\'s history' -r
+complete -c mq -n "__fish_mq_using_subcommand nack" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand nack" -l uncounted -d 'This attempt does not count against max_attempts'
+complete -c mq -n "__fish_mq_using_subcommand nack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dead" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dead" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dead" -l reason -d 'Why, for the message\'s history and mq dlq ls' -r
+complete -c mq -n "__fish_mq_using_subcommand dead" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dead" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand extend" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand extend" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand extend" -l lease -d 'How long, from now [default: as long as it was claimed for]' -r
+complete -c mq -n "__fish_mq_using_subcommand extend" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand extend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand work" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand work" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand work" -s j -l jobs -d 'How many jobs at once' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l drain -d 'End when nothing is ready, running here, or waiting for a retry; =ready: retries stay' -r -f -a "ready\t''"
+complete -c mq -n "__fish_mq_using_subcommand work" -s n -d 'End after at most so many messages' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l for -d 'Claim nothing more after so long, and end' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l timeout -d 'Stop a job after so long, a failed attempt; none: never [default: the queue\'s timeout]' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l stop-timeout -d 'How long jobs may go on once mq was told to stop [default: as long as they take]' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry or dead, like 3,4=dead' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'relay: pass on a job\'s stderr and keep its end; inherit: hand over mq\'s own, keep nothing' -r -f -a "relay\t''
+inherit\t''"
+complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand work" -l arg -d 'Give the body as an argument: in place of {}, or last'
+complete -c mq -n "__fish_mq_using_subcommand work" -s v -l verbose -d 'Say a line for every job'
+complete -c mq -n "__fish_mq_using_subcommand work" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand ls" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand ls" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand ls" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand ls" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand ls" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand ls" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand ls" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand ls" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand ls" -l json -d 'One JSON object a line'
+complete -c mq -n "__fish_mq_using_subcommand ls" -l full -d 'JSON with the body and the history'
+complete -c mq -n "__fish_mq_using_subcommand ls" -l ids -d 'Ids only'
+complete -c mq -n "__fish_mq_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand show" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand show" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand show" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand show" -l json -d 'One JSON object a message, with the body and the history'
+complete -c mq -n "__fish_mq_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand stats" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand stats" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand stats" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand stats" -l json -d 'One JSON object a queue'
+complete -c mq -n "__fish_mq_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "ls" -d 'List dead messages, with age and reason'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "show" -d 'Show dead messages with their bodies and attempts'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "redrive" -d 'Send dead messages round again'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "purge" -d 'Delete dead messages for good'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l json -d 'One JSON object a line'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l full -d 'JSON with the body and the history'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l ids -d 'Ids only'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a message, with the body and the history'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l to -d 'Into another queue, on the same file system' -r -f -a "(__mq_ask queues)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l dry-run -d 'Move nothing: print the ids that would go'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l dry-run -d 'Delete nothing: print the ids that would go'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand rm" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand rm" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand rm" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand rm" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand rm" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand rm" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand rm" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand rm" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand rm" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand rm" -l dry-run -d 'Delete nothing: print the ids that would go'
+complete -c mq -n "__fish_mq_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand purge" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand purge" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand purge" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
+complete -c mq -n "__fish_mq_using_subcommand purge" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand purge" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand purge" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand purge" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand purge" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand purge" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand purge" -l dry-run -d 'Delete nothing: print the ids that would go'
+complete -c mq -n "__fish_mq_using_subcommand purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand create" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand create" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-attempts -d 'How often a message is delivered before it is dead-lettered [default: 8]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l backoff -d 'Delay before a retry: doubles from FROM to TO, with jitter; one duration for a fixed one [default: 1s..1h]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l lease -d 'How long a one-shot claim holds unless extended [default: 10m]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l timeout -d 'After how long a worker stops a job: a failed attempt [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l sync -d 'What survives a power cut: sends and dead-letterings, claims and acks too, or nothing [default: send]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l mode -d 'Permissions of the queue\'s directories; its files have the same without the x bits [default: 0700]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand config" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand config" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand config" -l unset -d 'Back to the built-in value' -r -f -a "(__mq_ask settings)"
+complete -c mq -n "__fish_mq_using_subcommand config" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand config" -l json -d 'One JSON object'
+complete -c mq -n "__fish_mq_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand pause" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand pause" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand pause" -l reason -d 'Why, for mq stats and for those who wait' -r
+complete -c mq -n "__fish_mq_using_subcommand pause" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand pause" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand resume" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand resume" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand resume" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand fsck" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand fsck" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand fsck" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand fsck" -l repair -d 'Mend what can be mended'
+complete -c mq -n "__fish_mq_using_subcommand fsck" -l json -d 'One JSON object a finding'
+complete -c mq -n "__fish_mq_using_subcommand fsck" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand completions" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand completions" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand completions" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand complete" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand complete" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand complete" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand complete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand help" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand help" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
+
+# What only mq knows: the queues there are, their messages, states and settings.
+function __mq_ask
+    command mq complete $argv 2>/dev/null
+end
+
+# The words before the one at hand that are no options and no values of options: the command, and what it was given.
+function __mq_words
+    set -l valued --at --backoff --color --content-type --delay --file --flush --for --header --jobs --lease --match --max-attempts --mode --older-than --on --outcome --priority --reason --root --size --state --stderr --stop-timeout --sync --timeout --to --unset --wait -H -j -n -p
+    set -l skip
+    for word in (commandline -opc)[2..]
+        if test -n "$skip"
+            set skip
+        else if contains -- $word $valued
+            set skip $word
+        else if not string match -q -- '-*' $word
+            echo $word
+        end
+    end
+end
+
+# Whether the word at hand is number N of what a command was given; with a + that one or a later one. One with a slash is
+# a path.
+function __mq_at
+    set -l words (__mq_words)
+    set -l command $words[1]
+    set -e words[1]
+    if contains -- "$command" dlq; and set -q words[1]
+        set command "$command $words[1]"
+        set -e words[1]
+    end
+    test "$command" = $argv[1]; or return 1
+    string match -q -- '*/*' (commandline -ct); and return 1
+    set -l at (math (count $words) + 1)
+    if string match -q -- '*+' $argv[2]
+        test $at -ge (string trim -r -c + $argv[2])
+    else
+        test $at -eq $argv[2]
+    end
+end
+
+function __mq_queue
+    set -l words (__mq_words)
+    contains -- "$words[1]" dlq; and set -e words[1]
+    echo $words[2]
+end
+
+complete -c mq -n "__mq_at 'cat' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'cat' 2" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'claim' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'config' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'config' 2" -f -a "(__mq_ask settings)"
+complete -c mq -n "__mq_at 'create' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'dlq ls' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'dlq ls' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'dlq purge' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'dlq purge' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'dlq redrive' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'dlq redrive' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'dlq show' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'dlq show' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'fsck' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'help' 1" -f -a "(__mq_ask topics; __mq_ask commands)"
+complete -c mq -n "__mq_at 'ls' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'ls' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'pause' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'purge' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'purge' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'resume' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'rm' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'rm' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'send' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'show' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'show' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'stats' 1+" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'work' 1" -f -a "(__mq_ask queues)"

@@ -1,0 +1,13 @@
+//! What a person or a script types, and what comes back.
+
+mod claim;
+mod config;
+mod files;
+mod input;
+mod inspect;
+mod race;
+mod records;
+mod send;
+mod settle;
+mod syscalls;
+mod usage;

@@ -1,0 +1,164 @@
+//! What must be in the queues, may be, and must not: kept by the test beside the queue, and held against it afterwards.
+//! A message is known by its body, which no other has, since a send that was stopped tells nobody a uid.
+
+use super::survey::Survey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the sender and the consumers have been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// A send has begun and not returned.
+    Sending,
+    /// Sent.
+    Sent,
+    /// An ack or a removal has begun and not returned.
+    Leaving,
+    /// Acknowledged or removed.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    told: Told,
+    uid: Option<String>,
+    /// Where somebody was told that it is now.
+    states: Option<(&'static [&'static str], Lasting)>,
+}
+
+/// What a word on a message's state outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    Kill,
+    Cut,
+}
+
+/// What came between the last word and the look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Nothing, or processes were killed.
+    Kill,
+    /// A power cut: what was acknowledged and not flushed may be back.
+    Cut,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<Vec<u8>, Entry>,
+    /// Acks and removals were flushed before they returned.
+    durable_acks: bool,
+    /// Bodies that were sent as one: all of them come out, or none.
+    together: Vec<Vec<Vec<u8>>>,
+    /// What came out when the queue was emptied at the end.
+    drained: BTreeSet<Vec<u8>>,
+}
+
+impl Ledger {
+    pub fn new(durable_acks: bool) -> Ledger {
+        Ledger { durable_acks, ..Ledger::default() }
+    }
+
+    pub fn sending(&mut self, body: &[u8]) {
+        self.entries.insert(body.to_vec(), Entry { told: Told::Sending, uid: None, states: None });
+    }
+
+    pub fn sent(&mut self, body: &[u8], uid: Option<&str>) {
+        let entry = Entry { told: Told::Sent, uid: uid.map(str::to_string), states: None };
+        self.entries.insert(body.to_vec(), entry);
+    }
+
+    pub fn leaving(&mut self, body: &[u8]) {
+        self.tell(body, Told::Leaving);
+    }
+
+    pub fn gone(&mut self, body: &[u8]) {
+        self.tell(body, Told::Gone);
+    }
+
+    fn tell(&mut self, body: &[u8], told: Told) {
+        self.entries.get_mut(body).expect("a message of the ledger").told = told;
+    }
+
+    pub fn together(&mut self, bodies: Vec<Vec<u8>>) {
+        self.together.push(bodies);
+    }
+
+    /// Somebody was told that the message is in one of these states, where it stays until it is moved.
+    pub fn is_in(&mut self, body: &[u8], states: &'static [&'static str], lasting: Lasting) {
+        self.entries.get_mut(body).expect("a message of the ledger").states = Some((states, lasting));
+    }
+
+    /// From here on messages move.
+    pub fn let_move(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.states = None);
+    }
+
+    /// A message came out when the queue was emptied. The error says why it must not.
+    pub fn drained(&mut self, body: &[u8], since: Since) -> Result<(), String> {
+        let text = String::from_utf8_lossy(body).into_owned();
+        let Some(entry) = self.entries.get_mut(body) else { return Err(format!("{text} was never sent")) };
+        if !self.drained.insert(body.to_vec()) {
+            return Err(format!("{text} came out twice"));
+        }
+        if entry.told == Told::Gone && (since == Since::Kill || self.durable_acks) {
+            return Err(format!("{text} came out after it was acknowledged or removed"));
+        }
+        entry.told = Told::Gone;
+        Ok(())
+    }
+
+    /// What is wrong with the queues together, one clause each.
+    pub fn check(&self, queues: &[Survey], since: Since) -> Vec<String> {
+        let mut wrong: Vec<String> = queues.iter().flat_map(|queue| queue.wrong.iter().cloned()).collect();
+        wrong.extend(queues.iter().flat_map(|queue| &queue.litter).map(|path| format!("{path}: litter")));
+        let mut bodies: BTreeMap<&[u8], u32> = BTreeMap::new();
+        let mut uids = BTreeSet::new();
+        for seen in queues.iter().flat_map(|queue| &queue.messages) {
+            *bodies.entry(&seen.body).or_default() += 1;
+            let (path, body) = (&seen.path, String::from_utf8_lossy(&seen.body));
+            if !uids.insert(&seen.uid) {
+                wrong.push(format!("{path}: {body} has a twin"));
+            }
+            let Some(entry) = self.entries.get(&seen.body) else {
+                wrong.push(format!("{path}: {body} was never sent"));
+                continue;
+            };
+            if entry.uid.as_ref().is_some_and(|uid| *uid != seen.uid) {
+                wrong.push(format!("{path}: {body} has another uid than it was sent with"));
+            }
+            let for_good = since == Since::Kill || self.durable_acks || self.drained.contains(&seen.body);
+            if entry.told == Told::Gone && for_good {
+                wrong.push(format!("{path}: {body} was acknowledged or removed"));
+            }
+            if let Some((states, lasting)) = entry.states
+                && entry.told == Told::Sent
+                && (since == Since::Kill || lasting == Lasting::Cut)
+                && !states.contains(&seen.state.as_str())
+            {
+                wrong.push(format!("{path}: {body} should be in {states:?}"));
+            }
+        }
+        for (body, entry) in &self.entries {
+            let found = bodies.get(body.as_slice()).copied().unwrap_or(0);
+            let body = String::from_utf8_lossy(body);
+            if entry.told == Told::Sent && found == 0 {
+                wrong.push(format!("{body} is lost"));
+            }
+            if found > 1 {
+                wrong.push(format!("{body} is there {found} times"));
+            }
+        }
+        for batch in &self.together {
+            let there = |body: &&Vec<u8>| bodies.contains_key(body.as_slice()) || self.drained.contains(*body);
+            let count = batch.iter().filter(there).count();
+            if count != 0 && count != batch.len() {
+                wrong.push(format!("{count} of a batch of {} came out", batch.len()));
+            }
+        }
+        wrong
+    }
+
+    /// How many messages there may be that nobody was told of as sent: all that may be found damaged.
+    pub fn unsure(&self) -> usize {
+        self.entries.values().filter(|entry| entry.told == Told::Sending).count()
+    }
+}

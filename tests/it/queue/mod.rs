@@ -1,0 +1,11 @@
+//! The engine, seen from outside, on a file system in memory.
+
+mod crash;
+mod judge;
+mod ledger;
+mod mess;
+mod model;
+mod reference;
+mod survey;
+mod verbs;
+mod world;

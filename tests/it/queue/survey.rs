@@ -1,0 +1,127 @@
+//! What stands in a queue, read from the plain files by rules of its own: the names are taken apart and the checksums
+//! computed here, not by the code under test.
+
+use crate::support::memory::Machine;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One whole message.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub path: String,
+    /// The directory of its state.
+    pub state: String,
+    pub id: String,
+    pub priority: u8,
+    pub attempts: u32,
+    pub due: Option<u64>,
+    pub uid: String,
+    pub body: Vec<u8>,
+    /// Its whole history records, and how many bytes stand behind them.
+    pub history: Vec<Value>,
+}
+
+/// Everything below a queue's directory.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    pub messages: Vec<Seen>,
+    /// Files in `damaged/`, reasons aside.
+    pub damaged: Vec<String>,
+    /// In `tmp/`, and control files that were never renamed.
+    pub litter: Vec<String>,
+    /// What stands where it should not, with the reason.
+    pub wrong: Vec<String>,
+}
+
+impl Survey {
+    pub fn of(machine: &Machine, queue: &str) -> Survey {
+        let mut survey = Survey::default();
+        for path in machine.files(queue) {
+            let parts: Vec<&str> = path.split('/').collect();
+            match parts.as_slice() {
+                ["queue.json" | "seq" | "wake" | "paused"] => (),
+                [name] if name.starts_with("control-") => survey.litter.push(path),
+                [state @ ("ready" | "delayed" | "claimed" | "dead" | "done"), .., name] if !name.is_empty() => {
+                    let bytes = machine.read(format!("{queue}/{path}")).unwrap_or_default();
+                    match seen(state, &path, &bytes) {
+                        Ok(seen) => survey.messages.push(seen),
+                        Err(why) => survey.wrong.push(format!("{path}: {why}")),
+                    }
+                }
+                ["damaged", name] if !name.is_empty() && !name.ends_with(".why") => survey.damaged.push(path),
+                ["tmp", "" | _, ..] if path != "tmp/" => survey.litter.push(path),
+                [.., ""] | ["damaged", _] => (),
+                _ => survey.wrong.push(format!("{path}: foreign")),
+            }
+        }
+        let mut ids = BTreeMap::new();
+        for seen in &survey.messages {
+            if let Some(other) = ids.insert(&seen.id, &seen.path) {
+                survey.wrong.push(format!("{}: has the id of {other}", seen.path));
+            }
+        }
+        survey
+    }
+}
+
+/// Takes a message apart; the error says what is wrong with it or with where it stands.
+fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
+    let mut dirs: Vec<&str> = path.split('/').skip(1).collect();
+    let mut words: Vec<&str> = dirs.pop().unwrap_or_default().split('-').collect();
+    let due = match state {
+        "delayed" => Some(number(words.remove(0), 16)?),
+        _ => None,
+    };
+    let [id, bucket, priority, attempts, lease @ ..] = words.as_slice() else { return Err("too few words".into()) };
+    let (id_number, bucket_number) = (number(id, 16)?, number(bucket, 16)?);
+    if bucket_number > id_number {
+        return Err("its bucket is younger than itself".into());
+    }
+    let home: Vec<String> = match state {
+        "ready" => vec![priority.to_string(), bucket.to_string()],
+        "delayed" => vec![format!("{:016}", due.unwrap_or(0) / 60_000_000 * 60_000_000)],
+        "claimed" => vec![],
+        _ => vec![bucket.to_string()],
+    };
+    if dirs != home {
+        return Err(format!("does not stand in {home:?}"));
+    }
+    match (state, lease) {
+        ("claimed", [lease, token]) if lease.len() == 13 && token.len() == 26 => (),
+        ("claimed", _) => return Err("has no lease".into()),
+        (_, []) => (),
+        _ => return Err("too many words".into()),
+    }
+    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or("has no header")? + 1;
+    let header: Value = serde_json::from_slice(&bytes[..end]).map_err(|error| format!("header: {error}"))?;
+    let size = header["size_bytes"].as_u64().and_then(|size| usize::try_from(size).ok()).ok_or("has no length")?;
+    let body = bytes.get(end..end + size).ok_or("its body ends early")?;
+    let mut summed = bytes[..end + size].to_vec();
+    summed[17..25].fill(b'0');
+    if header["crc32"] != format!("{:08x}", crc32fast::hash(&summed)) {
+        return Err("its checksum is wrong".into());
+    }
+    if header["priority"].as_u64() != Some(number(priority, 1)?) {
+        return Err("its header has another priority".into());
+    }
+    let lines = bytes[end + size..].strip_prefix(b"\n").unwrap_or_default();
+    let history = lines.split_inclusive(|&byte| byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
+    Ok(Seen {
+        path: path.to_string(),
+        state: state.to_string(),
+        id: (*id).to_string(),
+        priority: u8::try_from(number(priority, 1)?).unwrap_or(0),
+        attempts: u32::try_from(number(attempts, 5)?).unwrap_or(0),
+        due,
+        uid: header["uid"].as_str().unwrap_or_default().to_string(),
+        body: body.to_vec(),
+        history: history.collect(),
+    })
+}
+
+fn number(text: &str, width: usize) -> Result<u64, String> {
+    if text.len() != width || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{text} is not {width} digits"));
+    }
+    text.parse().map_err(|error| format!("{text}: {error}"))
+}

@@ -1,0 +1,345 @@
+//! Every verb of the queue, as something that can be stopped at any step: how the world is made ready for it, and what one
+//! process does.
+
+use super::judge::fsck;
+use super::ledger::Lasting;
+use super::mess;
+use super::world::{MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, urgent};
+use mq::fs::Disk;
+use mq::queue::name::{Lease, State};
+use mq::queue::{Again, Attempt, Counting, Envelope, Moved, Outcome, Place, Queue, Removed, Repair, Result, Settled};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+pub struct Verb {
+    pub name: &'static str,
+    pub prepare: fn(&mut World),
+    pub act: fn(&mut World, &Disk) -> Result<()>,
+    /// Only fsck may come first afterwards: a worker would deliver what a person has doubled twice.
+    pub fsck_first: bool,
+}
+
+const fn verb(name: &'static str, prepare: fn(&mut World), act: fn(&mut World, &Disk) -> Result<()>) -> Verb {
+    Verb { name, prepare, act, fsck_first: false }
+}
+
+pub const VERBS: &[Verb] = &[
+    verb("send", nothing, |world, disk| world.send(disk, Q, b"new", Envelope::default())),
+    verb("send a long body", nothing, send_long),
+    verb("send of the first message of a priority", nothing, send_urgent),
+    verb("send for later", nothing, send_later),
+    verb("send on another boot", |world| world.machine.reboot(), send_later),
+    verb("send without seq", |world| world.machine.remove("/q/seq"), send_urgent),
+    verb("send a batch", nothing, send_batch),
+    verb("claim", nothing, claim),
+    verb("claim for a receipt", nothing, claim_timed),
+    verb("claim of what became due", due, claim),
+    verb("ack", nothing, ack),
+    verb("ack by receipt", leased, ack_by_receipt),
+    verb("ack by receipt after an extend", extended, ack_by_receipt),
+    verb("nack to ready", nothing, nack_now),
+    verb("nack for later", nothing, nack_later),
+    verb("nack with backoff", nothing, nack_backoff),
+    verb("nack uncounted", nothing, nack_uncounted),
+    verb("nack of the last attempt", tried, nack_now),
+    verb("nack by receipt", leased, nack_by_receipt),
+    verb("dead", nothing, dead),
+    verb("dead by receipt", leased, dead_by_receipt),
+    verb("extend", leased, |world, disk| extend(world, disk, None)),
+    verb("extend by another length", leased, extend_longer),
+    verb("redrive", buried, redrive),
+    verb("redrive to another queue", buried, redrive_elsewhere),
+    verb("rm", nothing, |world, disk| remove(world, disk, State::Ready)),
+    verb("rm of a scheduled message", scheduled, |world, disk| remove(world, disk, State::Delayed)),
+    verb("purge of the dead", buried, |world, disk| remove(world, disk, State::Dead)),
+    verb("pause", nothing, pause),
+    verb("resume", |world| pause(world, &world.machine.disk()).unwrap(), resume),
+    verb("create", nothing, create),
+    verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
+    verb("config", nothing, configure),
+    verb("recover", mess::crashed, recover),
+    verb("claim after crashes", mess::crashed, claim),
+    verb("fsck", mess::crashed, |_, disk| repair(disk)),
+    Verb { fsck_first: true, ..verb("fsck of a meddled queue", mess::meddled, |_, disk| repair(disk)) },
+];
+
+fn nothing(_: &mut World) {}
+
+fn send_long(world: &mut World, disk: &Disk) -> Result<()> {
+    let body: Vec<u8> = (0..300_000_u32).map(|at| b"0123456789abcdef"[at as usize * 7 % 16]).collect();
+    world.send(disk, Q, &body, Envelope::default())
+}
+
+fn send_urgent(world: &mut World, disk: &Disk) -> Result<()> {
+    world.send(disk, Q, b"urgent", urgent(7))
+}
+
+fn in_an_hour(world: &World) -> Envelope {
+    due_at(world.machine.now().plus(Duration::from_secs(3600)))
+}
+
+fn send_later(world: &mut World, disk: &Disk) -> Result<()> {
+    let envelope = in_an_hour(world);
+    world.send(disk, Q, b"later", envelope)?;
+    world.ledger.is_in(b"later", &["delayed", "ready"], Lasting::Cut);
+    Ok(())
+}
+
+fn send_batch(world: &mut World, disk: &Disk) -> Result<()> {
+    let later = in_an_hour(world);
+    world.send_batch(
+        disk,
+        &[
+            (b"batch 1", Envelope::default()),
+            (b"batch 2", urgent(7)),
+            (b"batch 3", later),
+            (b"batch 4", Envelope::default()),
+        ],
+    )
+}
+
+fn due(world: &mut World) {
+    let due = world.machine.now().plus(Duration::from_secs(300));
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"due", Envelope { due: Some(due), ..urgent(7) }).unwrap();
+    world.machine.set_clock(due);
+}
+
+fn scheduled(world: &mut World) {
+    let disk = world.machine.disk();
+    send_later(world, &disk).unwrap();
+    world.ledger.let_move();
+}
+
+fn leased(world: &mut World) {
+    let disk = world.machine.disk();
+    world.claim_timed(&disk, Duration::from_secs(60)).unwrap();
+}
+
+fn extended(world: &mut World) {
+    leased(world);
+    extend(world, &world.machine.disk(), Some(Duration::from_secs(90))).unwrap();
+}
+
+/// A message that has failed all its attempts but one, and is urgent, so that it is claimed next.
+fn tried(world: &mut World) {
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"tried", urgent(7)).unwrap();
+    for _ in 1..MAX_ATTEMPTS {
+        nack_now(world, &disk).unwrap();
+    }
+    world.ledger.let_move();
+}
+
+/// One dead message in each of two buckets.
+fn buried(world: &mut World) {
+    let disk = world.machine.disk();
+    for body in [b"dead 1", b"dead 2"] {
+        world.send(&disk, Q, body, urgent(7)).unwrap();
+        dead(world, &disk).unwrap();
+    }
+    world.ledger.let_move();
+}
+
+fn claim(world: &mut World, disk: &Disk) -> Result<()> {
+    let _ = world;
+    let queue = Queue::open(disk, Path::new(Q))?;
+    claim_one(&queue, Lease::Live).map(drop)
+}
+
+fn claim_timed(world: &mut World, disk: &Disk) -> Result<()> {
+    world.claim_timed(disk, Duration::from_secs(60)).map(drop)
+}
+
+fn ack(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let body = body_of(&claim)?;
+    world.ledger.leaving(&body);
+    assert_eq!(claim.ack(&queue)?, Settled::Acked);
+    world.ledger.gone(&body);
+    Ok(())
+}
+
+fn ack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
+    let (receipt, body) = world.last_receipt();
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = queue.redeem(&receipt, None)?;
+    world.ledger.leaving(&body);
+    assert_eq!(claim.ack(&queue)?, Settled::Acked);
+    world.ledger.gone(&body);
+    Ok(())
+}
+
+fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
+    let mut record = Attempt::new(attempt, disk.now(), outcome);
+    record.exit = Some(1);
+    record.stderr = Some("what the job said\n".repeat(20));
+    Some(record)
+}
+
+/// What a settled message must be in.
+fn settled(world: &mut World, body: &[u8], settled: Settled) {
+    let durable = if world.config.sync == "all" { Lasting::Cut } else { Lasting::Kill };
+    match settled {
+        Settled::Ready => world.ledger.is_in(body, &["ready"], durable),
+        Settled::Delayed { .. } => world.ledger.is_in(body, &["delayed"], durable),
+        Settled::Dead => world.ledger.is_in(body, &["dead"], lasting(world.config)),
+        Settled::Acked | Settled::Already => panic!("{settled:?}"),
+    }
+}
+
+fn nack(world: &mut World, disk: &Disk, again: Again, counting: Counting) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let body = body_of(&claim)?;
+    let used_up = counting == Counting::Counted && claim.attempt() >= MAX_ATTEMPTS;
+    let record = record(disk, claim.attempt(), Outcome::Exit);
+    let how = claim.nack(&queue, again, counting, record)?;
+    assert_eq!(how == Settled::Dead, used_up);
+    settled(world, &body, how);
+    Ok(())
+}
+
+fn nack_later(world: &mut World, disk: &Disk) -> Result<()> {
+    nack(world, disk, Again::After(Duration::from_secs(30)), Counting::Counted)
+}
+
+fn nack_backoff(world: &mut World, disk: &Disk) -> Result<()> {
+    nack(world, disk, Again::Backoff, Counting::Counted)
+}
+
+fn nack_uncounted(world: &mut World, disk: &Disk) -> Result<()> {
+    nack(world, disk, Again::Now, Counting::Uncounted)
+}
+
+fn nack_now(world: &mut World, disk: &Disk) -> Result<()> {
+    nack(world, disk, Again::Now, Counting::Counted)
+}
+
+fn nack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
+    let (receipt, body) = world.last_receipt();
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = queue.redeem(&receipt, None)?;
+    let record = record(disk, claim.attempt(), Outcome::Nack);
+    let how = claim.nack(&queue, Again::Backoff, Counting::Counted, record)?;
+    settled(world, &body, how);
+    Ok(())
+}
+
+fn dead(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let body = body_of(&claim)?;
+    let record = record(disk, claim.attempt(), Outcome::Dead);
+    let how = claim.dead(&queue, record)?;
+    settled(world, &body, how);
+    Ok(())
+}
+
+fn dead_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
+    let (receipt, body) = world.last_receipt();
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = queue.redeem(&receipt, None)?;
+    let record = record(disk, claim.attempt(), Outcome::Dead);
+    let how = claim.dead(&queue, record)?;
+    settled(world, &body, how);
+    Ok(())
+}
+
+fn extend(world: &mut World, disk: &Disk, by: Option<Duration>) -> Result<()> {
+    let (receipt, body) = world.receipts.last().cloned().expect("a receipt");
+    // Shorter or longer, and the old one or the new: nobody was promised anything until it returns.
+    let until = world.leased.remove(&body);
+    let queue = Queue::open(disk, Path::new(Q))?;
+    queue.redeem(&receipt, None)?.extend(&queue, by)?;
+    let until = until.unwrap_or_default().max(disk.now().plus(by.unwrap_or(Duration::from_secs(60))));
+    world.leased.insert(body, until);
+    Ok(())
+}
+
+fn extend_longer(world: &mut World, disk: &Disk) -> Result<()> {
+    extend(world, disk, Some(Duration::from_secs(1200)))
+}
+
+/// The first message of a state.
+fn first(queue: &Queue, state: State) -> Result<Place> {
+    let mut found = None;
+    queue.each_place(state, |place, _| {
+        found = Some(place);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found.expect("a message of that state"))
+}
+
+fn redrive(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    assert!(matches!(queue.redrive(&first(&queue, State::Dead)?, None)?, Moved::To(_)));
+    queue.flush_all()?;
+    world.ledger.is_in(b"dead 1", &["ready"], lasting(world.config));
+    Ok(())
+}
+
+fn redrive_elsewhere(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let other = Queue::open(disk, Path::new(OTHER))?;
+    assert!(matches!(queue.redrive(&first(&queue, State::Dead)?, Some(&other))?, Moved::To(_)));
+    other.flush_all()?;
+    world.ledger.is_in(b"dead 1", &["ready"], lasting(world.config));
+    Ok(())
+}
+
+fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let place = first(&queue, state)?;
+    let body: &[u8] = match state {
+        State::Ready => b"plain 1",
+        State::Delayed => b"later",
+        _ => b"dead 1",
+    };
+    world.ledger.leaving(body);
+    assert_eq!(queue.remove(&place)?, Removed::Removed);
+    queue.flush_all()?;
+    world.ledger.gone(body);
+    queue.count_removed(1)
+}
+
+fn pause(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    queue.pause(Some("to look into something".into()))?;
+    world.promised = Some(Promise::Paused);
+    assert!(queue.paused()?.is_some());
+    Ok(())
+}
+
+fn resume(world: &mut World, disk: &Disk) -> Result<()> {
+    world.promised = None;
+    let queue = Queue::open(disk, Path::new(Q))?;
+    assert!(queue.resume()?);
+    world.promised = Some(Promise::Resumed);
+    Ok(())
+}
+
+fn create(world: &mut World, disk: &Disk) -> Result<()> {
+    Queue::create(disk, Path::new(NEW), &world.settings())?;
+    world.promised = Some(Promise::Created);
+    Ok(())
+}
+
+fn configure(world: &mut World, disk: &Disk) -> Result<()> {
+    let mut queue = Queue::open(disk, Path::new(Q))?;
+    queue.configure(|settings| settings.set("lease", "77s"))?;
+    assert_eq!(queue.settings().lease(), Duration::from_secs(77));
+    world.promised = Some(Promise::Configured);
+    Ok(())
+}
+
+fn recover(world: &mut World, disk: &Disk) -> Result<()> {
+    let _ = world;
+    Queue::open(disk, Path::new(Q))?.recover().map(drop)
+}
+
+fn repair(disk: &Disk) -> Result<()> {
+    fsck(&Queue::open(disk, Path::new(Q))?, Repair::Mend).map(drop)
+}

@@ -1,0 +1,7 @@
+//! What the tests stand on.
+
+pub mod inject;
+pub mod memory;
+pub mod pty;
+pub mod rng;
+pub mod sandbox;
