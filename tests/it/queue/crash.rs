@@ -4,7 +4,7 @@
 use super::judge::{First, fsck, judge};
 use super::ledger::Since;
 use super::verbs::{VERBS, Verb};
-use super::world::{Config, PLAIN, Q, World};
+use super::world::{Bystander, Config, PLAIN, Q, World};
 use crate::support::inject::{Plan, Tape};
 use crate::support::memory::{Cut, Machine};
 use crate::support::rng::Rng;
@@ -76,14 +76,14 @@ fn first(verb: &Verb, n: u64) -> First {
 #[test]
 fn a_kill_at_any_step_loses_and_doubles_nothing() {
     for verb in VERBS {
-        let mut prepared = prepared(verb, PLAIN);
-        prepared.send_held();
+        let prepared = prepared(verb, PLAIN);
         for n in 1.. {
             let mut done = false;
             // After a step is before the next one: so each moment is mended by both.
             for plan in [Plan::StopBefore(n), Plan::StopAfter(n)] {
                 let mut world = prepared.fork();
-                let bystander = world.bystander();
+                let queue = world.open();
+                let bystander = Bystander::new(&queue);
                 let (telling, _) = attempt(verb, &mut world, plan);
                 done |= !telling.tape.struck();
                 judge(&mut world, Some(bystander), Since::Kill, first(verb, n));
@@ -103,7 +103,7 @@ fn cut_everywhere(config: Config) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::StopBefore(n));
             for (at, cut) in cuts(n).into_iter().enumerate() {
-                let mut after = World { machine: world.machine.crash(cut), ..world.clone() };
+                let mut after = world.cut(cut);
                 telling.what = format!("{} stopped before step {n}, {cut:?} in {config:?}", verb.name);
                 telling.machine = after.machine.clone();
                 judge(&mut after, None, Since::Cut, first(verb, n + at as u64));
@@ -149,7 +149,7 @@ fn what_mends_after_an_accident_may_have_one_itself() {
                 let mut story = Vec::new();
                 let mut cut = |world: &mut World, rng: &mut Rng| {
                     let cut = cuts(rng.next() % 1000)[rng.below(4)];
-                    world.machine = world.machine.crash(cut);
+                    *world = world.cut(cut);
                     since = Since::Cut;
                     format!("{cut:?}")
                 };
@@ -183,11 +183,12 @@ fn what_mends_after_an_accident_may_have_one_itself() {
     }
 }
 
-/// An error that came from the disk is told as one: what cannot be read is never "not there".
+/// An error that came from the disk is told as one: what cannot be read is never "not there", nor settled by others.
 fn honest(outcome: &Result<()>) {
+    use Error::{Lost, Moved, NoMessage, NoQueue, Raced, Refused};
     let lie = matches!(
         outcome,
-        Err(Error::NoQueue { .. } | Error::Moved { .. } | Error::Lost { .. } | Error::NoMessage { .. })
+        Err(NoQueue { .. } | Moved { .. } | Lost { .. } | NoMessage { .. } | Raced { .. } | Refused { .. })
     );
     assert!(!lie, "an error of the disk was told as {outcome:?}");
 }
@@ -195,13 +196,13 @@ fn honest(outcome: &Result<()>) {
 /// Makes step after step fail, in ways that `plans` gives for each.
 fn fail_everywhere(plans: impl Fn(u64) -> Vec<Plan>) {
     for verb in VERBS {
-        let mut prepared = prepared(verb, PLAIN);
-        prepared.send_held();
+        let prepared = prepared(verb, PLAIN);
         for n in 1.. {
             let mut done = true;
             for plan in plans(n) {
                 let mut world = prepared.fork();
-                let bystander = world.bystander();
+                let queue = world.open();
+                let bystander = Bystander::new(&queue);
                 let (telling, outcome) = attempt(verb, &mut world, plan);
                 done &= !telling.tape.struck();
                 honest(&outcome);
@@ -244,7 +245,7 @@ fn after_a_failed_step_a_power_cut_loses_nothing_that_was_sent() {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::FailOnce(n, Errno::IO));
             for (at, cut) in cuts(n).into_iter().enumerate() {
-                let mut after = World { machine: world.machine.crash(cut), ..world.clone() };
+                let mut after = world.cut(cut);
                 telling.what = format!("{} with step {n} failed, then {cut:?}", verb.name);
                 telling.machine = after.machine.clone();
                 judge(&mut after, None, Since::Cut, first(verb, n + at as u64));

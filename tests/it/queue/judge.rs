@@ -19,30 +19,32 @@ pub enum First {
 }
 
 /// Judges a world whose processes have ended, a bystander aside. Panics with what is wrong.
-pub fn judge(world: &mut World, bystander: Option<Bystander>, since: Since, first: First) {
+pub fn judge(world: &mut World, bystander: Option<Bystander<'_>>, since: Since, first: First) {
     let disk = world.machine.disk();
     promise(world, &disk);
     if first == First::Fsck {
         mend(&disk);
         let surveys = survey(world);
-        none(&world.ledger.check(&surveys, since));
+        none(&world.ledger.check(&surveys, since, bystander.is_some()));
         let damaged: Vec<&String> = surveys.iter().flat_map(|survey| &survey.damaged).collect();
-        assert!(damaged.len() <= world.ledger.unsure() + world.rubbish, "set aside: {damaged:?}");
+        let allowed = world.rubbish..=world.rubbish + world.ledger.unsure();
+        assert!(allowed.contains(&damaged.len()), "{allowed:?} may be set aside: {damaged:?}");
     }
     world.ledger.let_move();
-    drain(world, &disk, since, bystander.is_some());
+    drain(world, &disk, since);
+    world.settle_held();
     if let Some(bystander) = bystander {
-        bystander.ack(&mut world.ledger);
+        bystander.finish(&mut world.ledger);
     }
     settle_receipts(world, &disk, since);
     // Whatever is scheduled or leased comes back by then.
     for _ in 0..2 {
         world.machine.advance(std::time::Duration::from_secs(7200));
-        drain(world, &disk, since, false);
+        drain(world, &disk, since);
     }
     mend(&disk);
     let surveys = survey(world);
-    none(&world.ledger.check(&surveys, since));
+    none(&world.ledger.check(&surveys, since, false));
     let left: Vec<&str> = surveys.iter().flat_map(|s| &s.messages).map(|seen| seen.path.as_str()).collect();
     assert!(left.iter().all(|path| path.starts_with("dead/")), "not emptied: {left:?}");
 }
@@ -94,14 +96,14 @@ fn none(wrong: &[String]) {
 }
 
 /// Claims and acknowledges all that can be had now.
-fn drain(world: &mut World, disk: &Disk, since: Since, held: bool) {
+fn drain(world: &mut World, disk: &Disk, since: Since) {
     for path in [Q, OTHER] {
         let queue = Queue::open(disk, Path::new(path)).expect("the queue");
         let mut scout = Scout::new();
         while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).expect("a claim") {
             let body = body_of(&claim).expect("a whole body");
             let text = String::from_utf8_lossy(&body).into_owned();
-            assert!(!(held && body == b"held"), "what a living process holds was delivered");
+            assert!(!(world.is_held() && body == b"held"), "what a living process holds was delivered");
             let promised = world.leased.get(&body).is_some_and(|until| *until > world.machine.now());
             assert!(!promised || since == Since::Cut, "{text} was delivered during another's lease");
             world.ledger.drained(&body, since).unwrap_or_else(|why| panic!("{why}"));

@@ -48,7 +48,7 @@ pub struct Ledger {
     durable_acks: bool,
     /// Bodies that were sent as one: all of them come out, or none.
     together: Vec<Vec<Vec<u8>>>,
-    /// What came out when the queue was emptied at the end.
+    /// What came out: to somebody in passing, or when the queue was emptied at the end.
     drained: BTreeSet<Vec<u8>>,
 }
 
@@ -72,6 +72,14 @@ impl Ledger {
 
     pub fn gone(&mut self, body: &[u8]) {
         self.tell(body, Told::Gone);
+    }
+
+    /// Acknowledged or removed, and nobody else was told so.
+    pub fn gone_once(&mut self, body: &[u8]) {
+        let told = self.entries.get(body).expect("a message of the ledger").told;
+        assert_ne!(told, Told::Gone, "{} was settled twice", String::from_utf8_lossy(body));
+        self.gone(body);
+        self.drained.insert(body.to_vec());
     }
 
     fn tell(&mut self, body: &[u8], told: Told) {
@@ -106,10 +114,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// What is wrong with the queues together, one clause each.
-    pub fn check(&self, queues: &[Survey], since: Since) -> Vec<String> {
+    /// What is wrong with the queues together, one clause each. While somebody is `sending`, `tmp/` is not empty.
+    pub fn check(&self, queues: &[Survey], since: Since, sending: bool) -> Vec<String> {
         let mut wrong: Vec<String> = queues.iter().flat_map(|queue| queue.wrong.iter().cloned()).collect();
-        wrong.extend(queues.iter().flat_map(|queue| &queue.litter).map(|path| format!("{path}: litter")));
+        let idle = queues.iter().filter(|_| !sending);
+        wrong.extend(idle.flat_map(|queue| &queue.litter).map(|path| format!("{path}: litter")));
         let mut bodies: BTreeMap<&[u8], u32> = BTreeMap::new();
         let mut uids = BTreeSet::new();
         for seen in queues.iter().flat_map(|queue| &queue.messages) {

@@ -1,7 +1,8 @@
 //! What many crashes, and people, leave in one queue.
 
-use super::survey::Survey;
+use super::survey::{Survey, open};
 use super::world::{Q, World, due_at, urgent};
+use crate::support::memory::Cut;
 use mq::fs::Disk;
 use mq::queue::name::Lease;
 use mq::queue::{Again, Attempt, Counting, Envelope, Found, Outcome, Queue, Receipt, Result, Scout};
@@ -50,6 +51,25 @@ pub fn crashed(world: &mut World) {
         |path, bytes| path.contains("ready/") && bytes.ends_with(b"half rolled 2"),
     );
     stop_at(world, configured, |path, _| path.starts_with("control-"));
+}
+
+/// A batch that a power cut met just before its flush: it says that it is committed, and this one of its parts is not whole.
+pub fn spoiled(world: &mut World, part: u32) {
+    stop_at(
+        world,
+        |world, disk| batch(world, disk, "spoiled"),
+        |path, bytes| path.ends_with("commit") && bytes == b"4\n",
+    );
+    let spoiled = |seed: &u64| {
+        let machine = world.machine.crash(Cut::Some(*seed));
+        let paths = machine.files(format!("{Q}/tmp"));
+        let parts: Vec<Vec<u8>> = paths.iter().filter_map(|path| machine.read(format!("{Q}/tmp/{path}"))).collect();
+        let bodies: Vec<&[u8]> = parts.iter().filter_map(|part| Some(open(part).ok()?.1)).collect();
+        let whole = |n: u32| bodies.contains(&format!("spoiled {n}").as_bytes());
+        parts.contains(&b"4\n".to_vec()) && (1..=4).all(|n| whole(n) == (n != part))
+    };
+    let seed = (0..100_000).find(spoiled).expect("such a cut");
+    *world = world.cut(Cut::Some(seed));
 }
 
 /// Stops `act` when a file is there that satisfies `there`, which none did before.

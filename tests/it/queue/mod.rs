@@ -3,8 +3,10 @@
 mod crash;
 mod judge;
 mod ledger;
+mod meanwhile;
 mod mess;
 mod model;
+mod odd;
 mod reference;
 mod survey;
 mod verbs;

@@ -92,19 +92,11 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         (_, []) => (),
         _ => return Err("too many words".into()),
     }
-    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or("has no header")? + 1;
-    let header: Value = serde_json::from_slice(&bytes[..end]).map_err(|error| format!("header: {error}"))?;
-    let size = header["size_bytes"].as_u64().and_then(|size| usize::try_from(size).ok()).ok_or("has no length")?;
-    let body = bytes.get(end..end + size).ok_or("its body ends early")?;
-    let mut summed = bytes[..end + size].to_vec();
-    summed[17..25].fill(b'0');
-    if header["crc32"] != format!("{:08x}", crc32fast::hash(&summed)) {
-        return Err("its checksum is wrong".into());
-    }
+    let (header, body, rest) = open(bytes)?;
     if header["priority"].as_u64() != Some(number(priority, 1)?) {
         return Err("its header has another priority".into());
     }
-    let lines = bytes[end + size..].strip_prefix(b"\n").unwrap_or_default();
+    let lines = rest.strip_prefix(b"\n").unwrap_or_default();
     let history = lines.split_inclusive(|&byte| byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
     Ok(Seen {
         path: path.to_string(),
@@ -117,6 +109,20 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         body: body.to_vec(),
         history: history.collect(),
     })
+}
+
+/// The header, the body and what follows, of a whole message.
+pub fn open(bytes: &[u8]) -> Result<(Value, &[u8], &[u8]), String> {
+    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or("has no header")? + 1;
+    let header: Value = serde_json::from_slice(&bytes[..end]).map_err(|error| format!("header: {error}"))?;
+    let size = header["size_bytes"].as_u64().and_then(|size| usize::try_from(size).ok()).ok_or("has no length")?;
+    let body = bytes.get(end..end + size).ok_or("its body ends early")?;
+    let mut summed = bytes[..end + size].to_vec();
+    summed[17..25].fill(b'0');
+    if header["crc32"] != format!("{:08x}", crc32fast::hash(&summed)) {
+        return Err("its checksum is wrong".into());
+    }
+    Ok((header, body, &bytes[end + size..]))
 }
 
 fn number(text: &str, width: usize) -> Result<u64, String> {

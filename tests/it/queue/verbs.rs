@@ -4,7 +4,9 @@
 use super::judge::fsck;
 use super::ledger::Lasting;
 use super::mess;
-use super::world::{MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, urgent};
+use super::world::{
+    MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, unexpected, urgent,
+};
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Attempt, Counting, Envelope, Moved, Outcome, Place, Queue, Removed, Repair, Result, Settled};
@@ -39,6 +41,8 @@ pub const VERBS: &[Verb] = &[
     verb("ack by receipt", leased, ack_by_receipt),
     verb("ack by receipt after an extend", extended, ack_by_receipt),
     verb("nack to ready", nothing, nack_now),
+    verb("nack into an old bucket", two_buckets, nack_now),
+    verb("ack of all in an old bucket", two_buckets, |world, disk| ack(world, disk).and_then(|()| ack(world, disk))),
     verb("nack for later", nothing, nack_later),
     verb("nack with backoff", nothing, nack_backoff),
     verb("nack uncounted", nothing, nack_uncounted),
@@ -59,6 +63,8 @@ pub const VERBS: &[Verb] = &[
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
     verb("config", nothing, configure),
     verb("recover", mess::crashed, recover),
+    verb("recover of a batch without its second part", |world| mess::spoiled(world, 2), recover),
+    verb("recover of a batch without its last part", |world| mess::spoiled(world, 4), recover),
     verb("claim after crashes", mess::crashed, claim),
     verb("fsck", mess::crashed, |_, disk| repair(disk)),
     Verb { fsck_first: true, ..verb("fsck of a meddled queue", mess::meddled, |_, disk| repair(disk)) },
@@ -142,6 +148,14 @@ fn buried(world: &mut World) {
     world.ledger.let_move();
 }
 
+/// The last message of a bucket, and a younger bucket of the same priority: another boot opens a new one.
+fn two_buckets(world: &mut World) {
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"in the old bucket", urgent(7)).unwrap();
+    world.machine.reboot();
+    world.send(&disk, Q, b"in the new bucket", urgent(7)).unwrap();
+}
+
 fn claim(world: &mut World, disk: &Disk) -> Result<()> {
     let _ = world;
     let queue = Queue::open(disk, Path::new(Q))?;
@@ -157,7 +171,7 @@ fn ack(world: &mut World, disk: &Disk) -> Result<()> {
     let claim = claim_one(&queue, Lease::Live)?;
     let body = body_of(&claim)?;
     world.ledger.leaving(&body);
-    assert_eq!(claim.ack(&queue)?, Settled::Acked);
+    only(claim.ack(&queue)? == Settled::Acked, "settled already")?;
     world.ledger.gone(&body);
     Ok(())
 }
@@ -167,7 +181,7 @@ fn ack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let claim = queue.redeem(&receipt, None)?;
     world.ledger.leaving(&body);
-    assert_eq!(claim.ack(&queue)?, Settled::Acked);
+    only(claim.ack(&queue)? == Settled::Acked, "settled already")?;
     world.ledger.gone(&body);
     Ok(())
 }
@@ -180,14 +194,15 @@ fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
 }
 
 /// What a settled message must be in.
-fn settled(world: &mut World, body: &[u8], settled: Settled) {
+fn settled(world: &mut World, body: &[u8], settled: Settled) -> Result<()> {
     let durable = if world.config.sync == "all" { Lasting::Cut } else { Lasting::Kill };
     match settled {
         Settled::Ready => world.ledger.is_in(body, &["ready"], durable),
         Settled::Delayed { .. } => world.ledger.is_in(body, &["delayed"], durable),
         Settled::Dead => world.ledger.is_in(body, &["dead"], lasting(world.config)),
-        Settled::Acked | Settled::Already => panic!("{settled:?}"),
+        Settled::Acked | Settled::Already => return only(false, "settled already"),
     }
+    Ok(())
 }
 
 fn nack(world: &mut World, disk: &Disk, again: Again, counting: Counting) -> Result<()> {
@@ -197,9 +212,8 @@ fn nack(world: &mut World, disk: &Disk, again: Again, counting: Counting) -> Res
     let used_up = counting == Counting::Counted && claim.attempt() >= MAX_ATTEMPTS;
     let record = record(disk, claim.attempt(), Outcome::Exit);
     let how = claim.nack(&queue, again, counting, record)?;
-    assert_eq!(how == Settled::Dead, used_up);
-    settled(world, &body, how);
-    Ok(())
+    only((how == Settled::Dead) == used_up, "dead or not")?;
+    settled(world, &body, how)
 }
 
 fn nack_later(world: &mut World, disk: &Disk) -> Result<()> {
@@ -224,8 +238,7 @@ fn nack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     let claim = queue.redeem(&receipt, None)?;
     let record = record(disk, claim.attempt(), Outcome::Nack);
     let how = claim.nack(&queue, Again::Backoff, Counting::Counted, record)?;
-    settled(world, &body, how);
-    Ok(())
+    settled(world, &body, how)
 }
 
 fn dead(world: &mut World, disk: &Disk) -> Result<()> {
@@ -234,8 +247,7 @@ fn dead(world: &mut World, disk: &Disk) -> Result<()> {
     let body = body_of(&claim)?;
     let record = record(disk, claim.attempt(), Outcome::Dead);
     let how = claim.dead(&queue, record)?;
-    settled(world, &body, how);
-    Ok(())
+    settled(world, &body, how)
 }
 
 fn dead_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
@@ -244,8 +256,7 @@ fn dead_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     let claim = queue.redeem(&receipt, None)?;
     let record = record(disk, claim.attempt(), Outcome::Dead);
     let how = claim.dead(&queue, record)?;
-    settled(world, &body, how);
-    Ok(())
+    settled(world, &body, how)
 }
 
 fn extend(world: &mut World, disk: &Disk, by: Option<Duration>) -> Result<()> {
@@ -263,45 +274,51 @@ fn extend_longer(world: &mut World, disk: &Disk) -> Result<()> {
     extend(world, disk, Some(Duration::from_secs(1200)))
 }
 
-/// The first message of a state.
-fn first(queue: &Queue, state: State) -> Result<Place> {
+/// An outcome that only others can bring about.
+fn only(as_it_should_be: bool, what: &str) -> Result<()> {
+    if as_it_should_be { Ok(()) } else { Err(unexpected(what)) }
+}
+
+/// The first message of a state, and its body.
+fn first(queue: &Queue, state: State) -> Result<(Place, Vec<u8>)> {
     let mut found = None;
     queue.each_place(state, |place, _| {
         found = Some(place);
         Ok(ControlFlow::Break(()))
     })?;
-    Ok(found.expect("a message of that state"))
+    let place = found.ok_or_else(|| unexpected("none there"))?;
+    let body = queue.read(&place)?.ok_or_else(|| unexpected("gone"))?.start(100)?;
+    Ok((place, body))
 }
 
 fn redrive(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
-    assert!(matches!(queue.redrive(&first(&queue, State::Dead)?, None)?, Moved::To(_)));
+    let (place, body) = first(&queue, State::Dead)?;
+    let moved = queue.redrive(&place, None)?;
+    only(matches!(moved, Moved::To(_)), "gone")?;
     queue.flush_all()?;
-    world.ledger.is_in(b"dead 1", &["ready"], lasting(world.config));
+    world.ledger.is_in(&body, &["ready"], lasting(world.config));
     Ok(())
 }
 
 fn redrive_elsewhere(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let other = Queue::open(disk, Path::new(OTHER))?;
-    assert!(matches!(queue.redrive(&first(&queue, State::Dead)?, Some(&other))?, Moved::To(_)));
+    let (place, body) = first(&queue, State::Dead)?;
+    let moved = queue.redrive(&place, Some(&other))?;
+    only(matches!(moved, Moved::To(_)), "gone")?;
     other.flush_all()?;
-    world.ledger.is_in(b"dead 1", &["ready"], lasting(world.config));
+    world.ledger.is_in(&body, &["ready"], lasting(world.config));
     Ok(())
 }
 
 fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
-    let place = first(&queue, state)?;
-    let body: &[u8] = match state {
-        State::Ready => b"plain 1",
-        State::Delayed => b"later",
-        _ => b"dead 1",
-    };
-    world.ledger.leaving(body);
-    assert_eq!(queue.remove(&place)?, Removed::Removed);
+    let (place, body) = first(&queue, state)?;
+    world.ledger.leaving(&body);
+    only(queue.remove(&place)? == Removed::Removed, "gone")?;
     queue.flush_all()?;
-    world.ledger.gone(body);
+    world.ledger.gone(&body);
     queue.count_removed(1)
 }
 

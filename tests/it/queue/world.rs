@@ -3,13 +3,14 @@
 
 use super::ledger::{Lasting, Ledger};
 use crate::support::inject::{Injected, Plan, Tape};
-use crate::support::memory::Machine;
-use mq::fs::{Disk, Store};
+use crate::support::memory::{Cut, Machine};
+use mq::fs::{Access, Disk, File, Store};
 use mq::queue::name::{Lease, Priority};
-use mq::queue::{Claim, Envelope, Error, Found, Queue, Receipt, Result, Scout, Settings};
+use mq::queue::{Batch, Claim, Draft, Envelope, Error, Found, Queue, Receipt, Result, Scout, Settings, Settled};
 use mq::time::Time;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub const Q: &str = "/q";
@@ -51,18 +52,21 @@ pub struct World {
     /// Who was promised a message until when.
     pub leased: BTreeMap<Vec<u8>, Time>,
     pub promised: Option<Promise>,
+    /// A process that holds a message by its lock all the while, and a receipt for it.
+    holder: Option<Arc<File>>,
+    held: Option<Receipt>,
     /// Files that are no messages and were never sent: they may be found in `damaged/`.
     pub rubbish: usize,
 }
 
-/// A process that holds a message by its lock all the while.
-pub struct Bystander {
-    queue: Queue,
-    claim: Claim,
+/// A process in the middle of a send and of a batch.
+pub struct Bystander<'q> {
+    draft: Draft<'q>,
+    batch: Batch<'q>,
 }
 
 impl World {
-    /// Two queues on a flushed disk. One has a message that is leased, and two plain ones.
+    /// Two queues on a flushed disk. In one a message is leased, one is held, and two are plain.
     pub fn new(config: Config, seed: u64) -> World {
         let machine = Machine::on(config.store, seed);
         let mut world = World {
@@ -72,6 +76,8 @@ impl World {
             receipts: Vec::new(),
             leased: BTreeMap::new(),
             promised: None,
+            holder: None,
+            held: None,
             rubbish: 0,
         };
         let disk = world.machine.disk();
@@ -80,6 +86,10 @@ impl World {
         }
         world.send(&disk, Q, b"leased", urgent(8)).unwrap();
         world.claim_timed(&disk, LEASE).unwrap();
+        world.send(&disk, Q, b"held", urgent(9)).unwrap();
+        let queue = world.open();
+        world.held = Some(claim_one(&queue, Lease::Live).unwrap().receipt(Q));
+        world.hold();
         world.send(&disk, OTHER, b"elsewhere", Envelope::default()).unwrap();
         world.machine.settle();
         for body in [b"plain 1", b"plain 2"] {
@@ -95,25 +105,51 @@ impl World {
         settings
     }
 
-    /// The same world without any process, to try something in.
+    /// The same world with no process but the holder, to try something in.
     pub fn fork(&self) -> World {
-        World { machine: self.machine.fork(), ..self.clone() }
+        let mut world = World { machine: self.machine.fork(), holder: None, ..self.clone() };
+        if self.holder.is_some() {
+            world.hold();
+        }
+        world
     }
 
-    /// Sends the message that a bystander is to hold: from now on the most urgent one.
-    pub fn send_held(&mut self) {
+    /// The same world after a power cut.
+    pub fn cut(&self, cut: Cut) -> World {
+        World { machine: self.machine.crash(cut), holder: None, ..self.clone() }
+    }
+
+    /// Locks what is held, past the engine, which would recover this and that in passing.
+    fn hold(&mut self) {
         let disk = self.machine.disk();
-        self.send(&disk, Q, b"held", urgent(9)).unwrap();
+        let claimed = disk.open_queue(Path::new("/q/claimed")).unwrap();
+        let id = self.held.as_ref().expect("a receipt").id().to_string();
+        let names = disk.names(&claimed).unwrap();
+        let (name, _) =
+            names.iter().find(|(name, _)| name.to_string_lossy().starts_with(&id)).expect("a claimed message");
+        let file = disk.open(&claimed, name, Access::Write).unwrap();
+        assert!(disk.try_lock(&file).unwrap());
+        self.holder = Some(Arc::new(file));
     }
 
-    /// Sets a bystander on it.
-    pub fn bystander(&self) -> Bystander {
-        let queue = Queue::open(&self.machine.disk(), Path::new(Q)).unwrap();
-        let Found::Claim(claim) = queue.claim(&mut Scout::new(), Lease::Live).unwrap() else {
-            panic!("nothing to hold")
-        };
-        assert_eq!(body_of(&claim).unwrap(), b"held");
-        Bystander { queue, claim: *claim }
+    pub fn is_held(&self) -> bool {
+        self.holder.is_some()
+    }
+
+    /// The holder's job acknowledges, and both end.
+    pub fn settle_held(&mut self) {
+        if self.holder.is_some() {
+            let queue = self.open();
+            let claim = queue.redeem(self.held.as_ref().expect("a receipt"), None).expect("the holder's receipt");
+            assert_eq!(claim.ack(&queue).expect("the holder's ack"), Settled::Acked, "it was taken from its holder");
+            self.ledger.gone(b"held");
+            self.holder = None;
+        }
+    }
+
+    /// The queue as a healthy process has it open.
+    pub fn open(&self) -> Queue {
+        Queue::open(&self.machine.disk(), Path::new(Q)).unwrap()
     }
 
     /// A process for which things go by plan.
@@ -189,21 +225,40 @@ impl World {
     }
 }
 
-impl Bystander {
-    /// Its lease has held: it can still acknowledge.
-    pub fn ack(self, ledger: &mut Ledger) {
-        let settled = self.claim.ack(&self.queue).expect("the holder's ack");
-        assert_eq!(settled, mq::queue::Settled::Acked, "the bystander's message was taken from it");
-        ledger.gone(b"held");
+impl<'q> Bystander<'q> {
+    pub fn new(queue: &'q Queue) -> Bystander<'q> {
+        let mut draft = queue.draft(Envelope::default()).unwrap();
+        draft.write(b"written ").unwrap();
+        let mut batch = queue.batch().unwrap();
+        batch.begin(&Envelope::default()).unwrap();
+        batch.write(b"gathered slowly 1").unwrap();
+        Bystander { draft, batch }
+    }
+
+    /// Goes on as if nothing had happened: nobody has taken anything from it.
+    pub fn finish(mut self, ledger: &mut Ledger) {
+        self.draft.write(b"slowly").expect("a write");
+        let sent = self.draft.publish().expect("the bystander's send");
+        ledger.sent(b"written slowly", Some(sent.uid.as_str()));
+        self.batch.begin(&urgent(2)).expect("one more in the batch");
+        self.batch.write(b"gathered slowly 2").expect("a write");
+        assert!(self.batch.publish(|_| ()).expect("the bystander's batch").is_none());
+        ledger.sent(b"gathered slowly 1", None);
+        ledger.sent(b"gathered slowly 2", None);
     }
 }
 
-/// Claims the next message; that there is none is said only by a look that saw all.
+/// What nobody alone in a queue should meet with.
+pub fn unexpected(what: &str) -> Error {
+    Error::Refused { why: what.to_string() }
+}
+
+/// Claims the next message.
 pub fn claim_one(queue: &Queue, lease: Lease) -> Result<Claim> {
     match queue.claim(&mut Scout::new(), lease)? {
         Found::Claim(claim) => Ok(*claim),
-        Found::Nothing(nothing) if nothing.busy => Err(Error::Refused { why: "all were locked".into() }),
-        Found::Nothing(_) => panic!("the queue was said to be empty"),
+        Found::Nothing(nothing) if nothing.busy => Err(Error::Busy { path: queue.path().to_path_buf(), by: None }),
+        Found::Nothing(_) => Err(unexpected("nothing to claim")),
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// What goes wrong, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
+    /// Nothing.
+    Healthy,
     /// The process ends just before this step. Whatever its destructors try afterwards has no effect either.
     StopBefore(u64),
     /// The process ends just after this step, without learning how it went.
@@ -62,12 +64,14 @@ impl Tape {
 }
 
 type Notice = Box<dyn Fn(Option<&Handle>) + Send + Sync>;
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 pub struct Injected<S> {
     inner: S,
     plan: Plan,
     tape: Tape,
     on_failed_flush: Option<Notice>,
+    meanwhile: Mutex<Option<(u64, Meanwhile)>>,
 }
 
 /// How one step is to end.
@@ -80,7 +84,7 @@ enum Fate {
 impl<S: Steps> Injected<S> {
     pub fn new(inner: S, plan: Plan) -> (Injected<S>, Tape) {
         let tape = Tape::default();
-        (Injected { inner, plan, tape: tape.clone(), on_failed_flush: None }, tape)
+        (Injected { inner, plan, tape: tape.clone(), on_failed_flush: None, meanwhile: Mutex::new(None) }, tape)
     }
 
     /// Calls `notice` when a flush is made to fail: with the file, or with none for a flush of everything.
@@ -89,7 +93,22 @@ impl<S: Steps> Injected<S> {
         self
     }
 
+    /// Lets others do something just before step `n`.
+    pub fn meanwhile(self, n: u64, others: impl FnOnce() + Send + 'static) -> Injected<S> {
+        Injected { meanwhile: Mutex::new(Some((n, Box::new(others)))), ..self }
+    }
+
+    fn others(&self) {
+        let mut waiting = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.as_ref().is_some_and(|(n, _)| self.tape.steps() + 1 == *n)
+            && let Some((_, others)) = waiting.take()
+        {
+            others();
+        }
+    }
+
     fn fate(&self, what: String) -> Fate {
+        self.others();
         let mut record = self.tape.0.lock().unwrap_or_else(PoisonError::into_inner);
         record.steps += 1;
         let at = record.steps;

@@ -192,7 +192,6 @@ impl Steps for Process {
 
     fn list(&self, of: &Handle, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
         let mut names: Vec<(OsString, Kind)> = self.with(of, |state, node| {
-            living(state, node)?;
             dir(state, node)?.iter().map(|(name, &node)| Ok((name.clone(), inode(state, node)?.kind()))).collect()
         })?;
         // The order of ext4's hashed directories: any but that of the names.
