@@ -8,3 +8,4 @@ mod docs;
 mod man;
 mod queue;
 mod support;
+mod work;

@@ -1,0 +1,78 @@
+//! The worker, over the binary: what a job gets, what its end means, when a run ends, and who holds the lease.
+
+mod ends;
+mod job;
+mod lease;
+mod outcome;
+mod race;
+mod signals;
+
+use crate::support::sandbox::Sandbox;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing here takes longer, on the slowest machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Looks again and again until it is so.
+#[track_caller]
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A worker that runs beside the test, and is killed with it.
+struct Beside(Child);
+
+impl Beside {
+    fn start(sandbox: &Sandbox, args: &[&str]) -> Beside {
+        let mut command = sandbox.command(args);
+        Beside(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        until("the worker ends", || self.is_over());
+        self.0.wait().unwrap()
+    }
+
+    fn said(&mut self) -> String {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut self.0.stderr.take().unwrap(), &mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a job has written into a file of the sandbox; nothing while it is not there.
+fn written(sandbox: &Sandbox, name: &str) -> String {
+    std::fs::read_to_string(sandbox.dir().join(name)).unwrap_or_default()
+}
+
+/// The states of all messages, in the order of ls.
+fn states(sandbox: &Sandbox, queue: &str) -> Vec<String> {
+    sandbox.mq(["ls", queue]).code(0).columns().iter().map(|row| row[1].clone()).collect()
+}
+
+/// The attempts of the one message there is.
+fn history(sandbox: &Sandbox, queue: &str) -> Vec<serde_json::Value> {
+    let rows = sandbox.mq(["ls", queue, "--json", "--full"]).code(0).json();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows[0]["history"].as_array().unwrap().clone()
+}
