@@ -86,9 +86,9 @@ fn exit_codes() -> String {
 const CRON: &str = "\
 Cron has no memory of what it ran: a queue gives it one. Let one line send, and another work off what is there.
 
-  # every five minutes: a message for each file that is complete, which moves out of the way; then work them off
-  */5 * * * *  find /srv/in -name '*.csv' -mmin +1 -exec mq send files -q -- {} ';' -exec mv -t /srv/sent {} ';'
-  */5 * * * *  mq work files --drain --arg -q -- /usr/local/bin/import
+  # every five minutes: a message for each file that is complete, which then goes; then work them off
+  */5 * * * *  find /srv/in -name '*.csv' -mmin +1 -exec mq send files -q --file {} ';' -exec rm {} ';'
+  */5 * * * *  mq work files --drain -q -- /usr/local/bin/import
 
 Two of them at once do no harm: a message is never in two live hands. Set MQ_ROOT at the top of the crontab when the
 queues are not in the home directory. In a crontab, write \\% for %.

@@ -37,7 +37,10 @@ pub fn report(error: &clap::Error) -> Exit {
     let mut command = String::from("mq");
     for line in lines {
         if let Some(tip) = line.trim().strip_prefix("tip: ") {
-            hints.push(tip.to_string());
+            // A misspelt option is no value.
+            if !tip.starts_with("to pass ") {
+                hints.push(tip.to_string());
+            }
         } else if let Some(usage) = line.strip_prefix("Usage: ") {
             command = command_of(usage);
         } else if line.starts_with("  ") && hints.is_empty() && !line.trim_start().starts_with('[') {

@@ -18,7 +18,7 @@ pub trait Observer {
     /// The run waits for the queue to be resumed.
     fn paused(&mut self, _pause: &Pause) {}
     /// The run was told to stop by a signal, for the first time or again, and waits for its jobs.
-    fn stopping(&mut self, _signal: i32, _standing: &Standing) {}
+    fn stopping(&mut self, _signal: i32, _stops: u32, _standing: &Standing) {}
     /// Somebody asked where the run stands (SIGUSR1).
     fn asked(&mut self, _standing: &Standing) {}
 }

@@ -158,7 +158,7 @@ impl Worker<'_> {
             self.jobs.iter_mut().for_each(Job::kill);
         }
         if !self.jobs.is_empty() {
-            self.observer.stopping(signal, &self.standing());
+            self.observer.stopping(signal, stops, &self.standing());
         }
     }
 

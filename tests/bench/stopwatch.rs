@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! stopwatch time N CMD… [--- CMD…]…   runs the commands in turn, N rounds; one line each: min, median, p99, max in µs, and
-//!                                     the largest resident set in KiB
-//! stopwatch fsync N DIR               fsync(2) of N fresh files of 200 bytes: the same line
+//!                                     the largest resident set in KiB. `:create DIR` and `:fsync DIR` are no processes,
+//!                                     but the making of a file in DIR, and fsync(2) of a fresh one of 200 bytes
 //! stopwatch stamp FILE                a job: appends how many µs ago its message was published ($MQ_ID), and now in µs
 //! ```
 
@@ -31,9 +31,8 @@ fn main() {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["time", rounds, commands @ ..] if !commands.is_empty() => time(count(rounds), commands),
-        ["fsync", rounds, dir] => fsync(count(rounds), dir),
         ["stamp", file] => stamp(file, now),
-        _ => fail("usage: stopwatch time N CMD… [--- CMD…]… | fsync N DIR | stamp FILE"),
+        _ => fail("usage: stopwatch time N CMD… [--- CMD…]… | stamp FILE"),
     }
 }
 
@@ -51,20 +50,16 @@ fn time(rounds: usize, words: &[&str]) {
     let commands: Vec<&[&str]> = words.split(|word| *word == "---").collect();
     let mut taken = vec![Vec::with_capacity(rounds); commands.len()];
     let mut largest = vec![0; commands.len()];
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (at, command) in commands.iter().enumerate() {
-            let [program, args @ ..] = command else { fail("an empty command") };
-            let start = Instant::now();
-            let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-            let child = child.unwrap_or_else(|error| fail(&format!("{program}: {error}")));
-            let (mut status, mut usage) = (0, Usage::default());
-            // SAFETY: both pointers are to locals of the right layout; the child is ours and waited for once.
-            let waited = unsafe { wait4(child.id() as i32, &mut status, 0, &mut usage) };
-            taken[at].push(start.elapsed().as_micros());
-            largest[at] = largest[at].max(usage.maxrss);
-            if waited < 0 || status != 0 {
-                fail(&format!("{} ended with status {status:#x}", command.join(" ")));
-            }
+            let (micros, maxrss) = match command {
+                [":create", dir] => (create(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
+                [":fsync", dir] => (fsync(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
+                [program, args @ ..] => run(program, args),
+                [] => fail("an empty command"),
+            };
+            taken[at].push(micros);
+            largest[at] = largest[at].max(maxrss);
         }
     }
     for (times, rss) in taken.into_iter().zip(largest) {
@@ -72,18 +67,34 @@ fn time(rounds: usize, words: &[&str]) {
     }
 }
 
-fn fsync(rounds: usize, dir: &str) {
-    let mut taken = Vec::with_capacity(rounds);
-    for number in 0..rounds {
-        let path = format!("{dir}/fsync-{}-{number}", std::process::id());
-        let mut file = File::create_new(&path).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
-        file.write_all(&[b'x'; 200]).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
-        let start = Instant::now();
-        file.sync_all().unwrap_or_else(|error| fail(&format!("{path}: {error}")));
-        // The file stays: ext4 is slow to create files for minutes after many were deleted.
-        taken.push(start.elapsed().as_micros());
+/// How long it took, and how much memory.
+fn run(program: &str, args: &[&str]) -> (u128, i64) {
+    let start = Instant::now();
+    let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let child = child.unwrap_or_else(|error| fail(&format!("{program}: {error}")));
+    let (mut status, mut usage) = (0, Usage::default());
+    // SAFETY: both pointers are to locals of the right layout; the child is ours and waited for once.
+    let waited = unsafe { wait4(child.id() as i32, &mut status, 0, &mut usage) };
+    let micros = start.elapsed().as_micros();
+    if waited < 0 || status != 0 {
+        fail(&format!("{program} {} ended with status {status:#x}", args.join(" ")));
     }
-    print(taken, 0);
+    (micros, usage.maxrss)
+}
+
+fn create(path: &str) -> u128 {
+    let start = Instant::now();
+    File::create_new(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    start.elapsed().as_micros()
+}
+
+/// The file stays: ext4 is slow to create files for minutes after many were deleted.
+fn fsync(path: &str) -> u128 {
+    let mut file = File::create_new(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    file.write_all(&[b'x'; 200]).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    let start = Instant::now();
+    file.sync_all().unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    start.elapsed().as_micros()
 }
 
 fn print(mut times: Vec<u128>, rss: i64) {

@@ -110,11 +110,15 @@ impl Observer for Talker {
         }
     }
 
-    fn stopping(&mut self, signal: i32, standing: &Standing) {
+    fn stopping(&mut self, signal: i32, stops: u32, standing: &Standing) {
         if self.detail > Detail::Nothing {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             let running = count(standing.running.len() as u64, "job");
-            let text = format!("{}: {name}: claiming no more, {running} still running", self.queue);
+            let text = match stops {
+                0 | 1 => format!("{}: {name}: claiming no more, {running} still running; again stops them", self.queue),
+                2 => format!("{}: {name}: stopping {running}", self.queue),
+                _ => format!("{}: {name}: killing {running}", self.queue),
+            };
             self.say(&text);
         }
     }

@@ -20,6 +20,8 @@ pub enum Kind {
     Shown,
     /// A script: it exits 0.
     Run,
+    /// The same, which a reader need not see.
+    Setup,
     /// What a person types after `$ `, and what then appears, through a pipe.
     Console,
     /// The same on a terminal of 80 columns.
@@ -54,12 +56,13 @@ impl Example {
     pub fn try_in(&self, place: &Place) {
         match &self.kind {
             Kind::Unsaid | Kind::Shown => (),
-            Kind::Run => {
+            Kind::Run | Kind::Setup => {
                 let output = place.bash(&self.text);
                 let text = String::from_utf8_lossy(&output.stdout);
                 assert!(output.status.success(), "{}: {}\n{}\n{text}", self.place, output.status, self.text);
             }
             Kind::Console => self.console(place, false),
+            Kind::Terminal if !installed("script") => skipped(&self.place, "no script(1) here to make a terminal"),
             Kind::Terminal => self.console(place, true),
             Kind::File(name) => place.write(name, &self.text),
             Kind::Crontab => self.crontab(place),

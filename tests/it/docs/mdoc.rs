@@ -37,9 +37,8 @@ impl Page {
             if let Some(title) = line.strip_prefix(".Sh ") {
                 section = title.to_string();
             } else if let Some(script) = line.strip_prefix(".\\\" setup ") {
-                // What a reader need not see.
                 let place = format!("man/{}:{}", self.name, number + 1);
-                examples.push(Example { place, section: section.clone(), kind: Kind::Run, text: script.to_string() });
+                examples.push(Example { place, section: section.clone(), kind: Kind::Setup, text: script.to_string() });
             } else if let Some(said) = line.strip_prefix(".\\\" ") {
                 kind = Kind::parse(said);
             } else if line.starts_with(".Bd -literal") {

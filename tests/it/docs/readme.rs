@@ -13,10 +13,9 @@ fn examples() -> Vec<Example> {
         if let Some(title) = line.strip_prefix("## ") {
             section = title.to_string();
         } else if line == "<!-- setup" {
-            // What a reader need not see.
             let script: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "-->").collect();
             let place = format!("README.md:{}", number + 1);
-            examples.push(Example { place, section: section.clone(), kind: Kind::Run, text: script.join("\n") });
+            examples.push(Example { place, section: section.clone(), kind: Kind::Setup, text: script.join("\n") });
         } else if let Some(comment) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
             said = Some(comment.to_string());
         } else if let Some(language) = line.strip_prefix("```") {

@@ -1,8 +1,10 @@
-//! `man/mq.7`: the tutorial does what it says.
+//! `man/mq.7`: the tutorial does what it says. And of both hand-written pages, what is copied from the screen is what was
+//! meant.
 
 use super::examples::{Kind, try_all};
 use super::mdoc::Page;
-use super::shell::{installed, skipped};
+use super::shell::{Place, installed, skipped};
+use crate::man::repository;
 
 #[test]
 fn every_example_of_the_tutorial_works() {
@@ -13,4 +15,31 @@ fn every_example_of_the_tutorial_works() {
     let unsaid: Vec<&str> = examples.iter().filter(|e| e.kind == Kind::Unsaid).map(|e| e.place.as_str()).collect();
     assert!(unsaid.is_empty(), "nothing says how to try {unsaid:?}");
     try_all(&examples);
+}
+
+#[test]
+fn what_is_copied_from_a_page_is_what_was_written() {
+    let place = Place::new();
+    let renderers: [(&str, &[&str]); 2] =
+        [("mandoc", &["-T", "utf8", "-O", "width=80"]), ("groff", &["-mdoc", "-t", "-k", "-Tutf8", "-P-cbou"])];
+    for (renderer, options) in renderers {
+        if !installed(renderer) {
+            skipped("rendering man/mq.5 and man/mq.7", &format!("no {renderer} here"));
+            continue;
+        }
+        for name in ["mq.5", "mq.7"] {
+            let output = place.command(renderer).args(options).arg(repository("man").join(name)).output().unwrap();
+            let shown = String::from_utf8(output.stdout).unwrap();
+            let shown: Vec<&str> = shown.lines().map(str::trim_end).collect();
+            for example in Page::read(name).examples().iter().filter(|example| example.kind != Kind::Setup) {
+                for line in example.text.lines().filter(|line| !line.contains('\t')) {
+                    assert!(
+                        shown.iter().any(|shown| shown.trim_start() == line.trim()),
+                        "{}: {renderer} makes something else of {line:?}",
+                        example.place
+                    );
+                }
+            }
+        }
+    }
 }

@@ -236,7 +236,7 @@ fn notes(roff: &mut Roff, command: &Command) {
                 shown.push(line.to_string());
             } else {
                 if !shown.is_empty() {
-                    literal(roff, &std::mem::take(&mut shown));
+                    listed(roff, &std::mem::take(&mut shown));
                 }
                 if !prose.is_empty() {
                     prose.push(' ');
@@ -248,8 +248,27 @@ fn notes(roff: &mut Roff, command: &Command) {
             paragraph(roff, &prose);
         }
         if !shown.is_empty() {
-            literal(roff, &shown);
+            listed(roff, &shown);
         }
+    }
+}
+
+/// What stands apart from the prose: words with their meanings, names in a row, or lines as they are.
+fn listed(roff: &mut Roff, lines: &[String]) {
+    let meanings: Option<Vec<(&str, &str)>> = lines.iter().map(|line| line.trim().split_once("  ")).collect();
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | ' ' | '…');
+    if let Some(meanings) = meanings {
+        for (word, meaning) in meanings {
+            roff.control("TP", []);
+            roff.text([bold(word)]);
+            roff.text([roman(meaning.trim())]);
+        }
+    } else if lines.iter().all(|line| line.chars().all(name)) {
+        roff.control("RS", ["4"]);
+        paragraph(roff, &lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "));
+        roff.control("RE", []);
+    } else {
+        literal(roff, lines);
     }
 }
 
@@ -266,9 +285,9 @@ fn literal(roff: &mut Roff, lines: &[String]) {
                 roff.text([roman(line[..at].trim_end())]);
                 roff.text([roman(format!("    {}", line[at..].trim_start()))]);
             }
-            None => fold(line, |part| {
-                roff.text([roman(part)]);
-            }),
+            None => {
+                roff.text([roman(line)]);
+            }
         }
     }
     roff.control("fi", []);
@@ -278,19 +297,6 @@ fn literal(roff: &mut Roff, lines: &[String]) {
 fn comment_at(line: &str) -> Option<usize> {
     let start = line.len() - line.trim_start().len();
     line[start..].find("   ").map(|at| start + at)
-}
-
-/// A list of words that is wider than the page goes on in the next line.
-fn fold(line: &str, mut each: impl FnMut(String)) {
-    let mut part = String::new();
-    for word in line.split_inclusive(' ') {
-        if part.chars().count() + word.trim_end().chars().count() > WIDTH {
-            each(part.trim_end().to_string());
-            part = "  ".to_string();
-        }
-        part.push_str(word);
-    }
-    each(part);
 }
 
 fn exit_status(roff: &mut Roff) {
