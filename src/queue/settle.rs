@@ -391,9 +391,10 @@ impl Queue {
         }
         let told = || -> Result<()> {
             let to = self.ensure_dir(damaged)?;
+            let from = dir.path().join(file_name);
             let text = serde_json::json!({
                 "reason": why,
-                "from": dir.path().join(file_name).to_string_lossy(),
+                "from": from.strip_prefix(self.path()).unwrap_or(&from).to_string_lossy(),
                 "set_aside_at": self.disk.now().rfc3339(),
             });
             let file = self.disk.create(&to, format!("{new}{}", name::WHY), self.file_birth())?;

@@ -1,6 +1,7 @@
 //! The engine, seen from outside, on a file system in memory.
 
 mod crash;
+mod fixture;
 mod judge;
 mod ledger;
 mod meanwhile;
