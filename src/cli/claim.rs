@@ -1,7 +1,7 @@
 //! `mq claim`: takes messages for a while, and prints a receipt for each.
 
 use super::exit::Exit;
-use super::failure::{Failure, say};
+use super::failure::{Failure, say, told};
 use super::json;
 use super::output::Out;
 use super::queues::{Named, Spot};
@@ -103,7 +103,7 @@ fn print(queue: &Queue, spot: &Spot, word: &str, claim: Claim, out: &mut Out, ar
         if let Err(error) = claim.nack(queue, Again::Now, Counting::Uncounted, None) {
             say(&format!("{id} could not be put back ({error}): it comes back when its lease runs out"));
         }
-        return Err(Failure::new(Exit::Io, format!("{error:#}; {id} was put back")).into());
+        return Err(Failure::new(Exit::Io, format!("{}; {id} was put back", told(&error))).into());
     }
     Ok(())
 }

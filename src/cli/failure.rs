@@ -75,13 +75,26 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     }
 }
 
+/// What went wrong, each thing once: what was being done, then why.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            parts.push(crate::fs::plain(error));
+            break;
+        }
+        parts.push(cause.to_string());
+        // These have told their own causes.
+        if cause.is::<Error>() || cause.is::<crate::fs::Error>() || cause.is::<Failure>() {
+            break;
+        }
+    }
+    parts.join(": ")
+}
+
 /// Tells it on stderr. Closed or full, there is nobody left to tell.
 pub fn report(error: &anyhow::Error) {
-    let text = match error.downcast_ref::<Failure>() {
-        Some(failure) => failure.message.clone(),
-        None => format!("{error:#}"),
-    };
-    say(&text);
+    say(&told(error));
     if let Some(hint) = hint_of(error) {
         say_raw(&format!("hint: {}", shown(&hint, Screen::Line)));
     }

@@ -1,7 +1,7 @@
 //! What deletes and moves prints: the id of each message, the same lines with and without `--dry-run`.
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, told};
 use super::output::Out;
 use super::progress::Bytes;
 use super::{Globals, Talk};
@@ -66,7 +66,8 @@ impl Taken {
             None => Ok(()),
             Some(error) => {
                 let plural = if self.count == 1 { "" } else { "s" };
-                let text = format!("{} message{plural} {done}, but not all ids were printed: {error:#}", self.count);
+                let text =
+                    format!("{} message{plural} {done}, but not all ids were printed: {}", self.count, told(&error));
                 Err(Failure::new(Exit::Io, text).into())
             }
         }

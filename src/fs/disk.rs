@@ -54,7 +54,7 @@ impl std::error::Error for Error {
 }
 
 /// The system's words without Rust's "(os error N)".
-fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_string(),

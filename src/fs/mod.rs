@@ -13,7 +13,7 @@ mod standard;
 mod store;
 mod watch;
 
-pub use disk::{Dir, Disk, Error, File, Result};
+pub use disk::{Dir, Disk, Error, File, Result, plain};
 pub use posix::{Posix, clear_umask, user_umask};
 pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};

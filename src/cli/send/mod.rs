@@ -4,7 +4,7 @@ mod jsonl;
 mod records;
 
 use super::exit::Exit;
-use super::failure::{Failure, say};
+use super::failure::{Failure, say, told};
 use super::output::Out;
 use super::{Globals, queues};
 use crate::queue::name::{Id, Priority};
@@ -323,7 +323,7 @@ impl Ids {
         if let Some(error) = self.failed.take() {
             let count = self.count;
             let what = if count == 1 { "the message is sent".into() } else { format!("all {count} messages are sent") };
-            return Err(Failure::new(Exit::Io, format!("{what}, but its id can't be printed: {error:#}")).into());
+            return Err(Failure::new(Exit::Io, format!("{what}, but its id can't be printed: {}", told(&error))).into());
         }
         Ok(Exit::Done)
     }

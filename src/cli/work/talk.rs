@@ -1,7 +1,7 @@
 //! What a worker says on stderr: nothing of a success, a line for each failure, and what the jobs themselves write.
 
 use super::bar::Bar;
-use crate::cli::failure::say;
+use crate::cli::failure::{say, told};
 use crate::cli::queues::Spot;
 use crate::cli::{Globals, Talk};
 use crate::queue::Pause;
@@ -99,7 +99,7 @@ impl Observer for Talker {
 
     fn troubled(&mut self, error: &anyhow::Error, again: Option<Duration>) {
         let then = again.map(|again| format!("; trying again in {}", short(again))).unwrap_or_default();
-        self.say(&format!("{error:#}{then}"));
+        self.say(&format!("{}{then}", told(error)));
     }
 
     fn paused(&mut self, pause: &Pause) {

@@ -127,7 +127,9 @@ fn an_error_is_never_nothing() {
         let (path, aside) = (queue.join(dir), queue.join("aside"));
         fs::rename(&path, &aside).unwrap();
         std::os::unix::fs::symlink(&aside, &path).unwrap();
-        sandbox.mq(["claim", "jobs"]).code(74).says(dir);
+        let told = sandbox.mq(["claim", "jobs"]).code(74).says(dir);
+        assert_eq!(told.stderr.matches("cannot").count(), 1, "told twice: {}", told.stderr);
+        assert!(!told.stderr.contains("os error"), "{}", told.stderr);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "a file").unwrap();
         sandbox.mq(["claim", "jobs"]).code(74).says(dir);

@@ -114,3 +114,57 @@ fn head_and_jq_read_a_message() {
     assert_eq!((&header["mq"], &header["size_bytes"], &header["headers"]["a"]), (&1.into(), &2.into(), &"b".into()));
     assert_eq!(file.lines().nth(1), Some("x"));
 }
+
+/// Runs a command as the user nobody, with what the test is allowed to make readable for it.
+fn as_nobody(sandbox: &Sandbox, script: &str) -> crate::support::sandbox::Ran {
+    sandbox.sh(&format!("setpriv --reuid 65534 --regid 65534 --clear-groups bash -c '{script}'"))
+}
+
+/// Says why not, where this can't be tested.
+fn two_users(sandbox: &Sandbox) -> bool {
+    let able = rustix::process::geteuid().is_root() && sandbox.sh("setpriv --version").0.code == Some(0);
+    let reachable = able && as_nobody(sandbox, "mq --version").0.code == Some(0);
+    if !reachable {
+        println!("skipped: a second user needs root, setpriv(1), and a build that others may execute");
+    }
+    reachable
+}
+
+#[test]
+fn what_root_makes_in_anothers_queue_belongs_to_the_other() {
+    use std::os::unix::fs::MetadataExt;
+    let sandbox = Sandbox::new();
+    if !two_users(&sandbox) {
+        return;
+    }
+    std::os::unix::fs::chown(sandbox.dir().join("root"), Some(65534), Some(65534)).unwrap();
+    as_nobody(&sandbox, "mq create jobs && mq send jobs -q x").ok();
+    let script = "
+        mq send jobs -q y
+        seq 3 | mq send jobs --lines
+        mq send jobs -q later --delay 1h
+        mq nack $(mq claim jobs) --delay 1h
+        mq dead $(mq claim jobs)
+        mq pause jobs; mq config jobs lease 5m";
+    sandbox.sh(script).ok();
+    for line in sandbox.tree("jobs").lines() {
+        let found = fs::symlink_metadata(sandbox.queue("jobs").join(line)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (65534, 65534), "{line}");
+    }
+    as_nobody(&sandbox, "mq resume jobs && mq work jobs --drain=ready -- cat").code(0).prints("1\n2\n3\n");
+}
+
+#[test]
+fn a_private_queue_is_closed_to_others_and_says_so() {
+    let sandbox = Sandbox::new();
+    if !two_users(&sandbox) {
+        return;
+    }
+    sandbox.send("jobs", "secret");
+    for command in ["ls", "send", "claim", "stats", "work --drain", "fsck"] {
+        let rest = if command.starts_with("work") { "-- true" } else { "" };
+        let (verb, flags) = command.split_once(' ').unwrap_or((command, ""));
+        let told = as_nobody(&sandbox, &format!("mq {verb} jobs {flags} {rest} </dev/null")).code(74);
+        assert!(told.stderr.contains("Permission denied") && !told.text().contains("secret"), "{}", told.stderr);
+    }
+}

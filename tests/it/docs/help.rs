@@ -108,5 +108,8 @@ fn words(text: &str) -> Vec<String> {
     if begun {
         words.push(word);
     }
+    // The end of what find(1) executes.
+    let end = words.iter().position(|word| word == ";").unwrap_or(words.len());
+    words.truncate(end);
     words
 }
