@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods)] // here is the gate
 
+mod bulk;
 mod disk;
 mod posix;
 mod standard;

@@ -1,6 +1,6 @@
 //! The steps, taken for real: rustix where the call has flags that std cannot name, fs2 for flock(2).
 
-use super::{Access, Birth, Handle, Holder, Identity, Kind, Owner, Stat, Steps, Store, Watch};
+use super::{Access, Birth, Handle, Holder, Identity, Kind, Owner, Stat, Steps, Store, Watch, bulk};
 use crate::time::Time;
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -176,7 +176,7 @@ impl Steps for Posix {
     }
 
     fn list(&self, dir: &Handle, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
-        list(dir.file()?, each)
+        bulk::list(dir.file()?, each)
     }
 
     fn read_at(&self, from: &Handle, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -190,7 +190,7 @@ impl Steps for Posix {
     }
 
     fn copy(&self, from: &Handle, offset: u64, to: &Handle, to_offset: u64, length: u64) -> io::Result<u64> {
-        copy(from.file()?, offset, to.file()?, to_offset, length)
+        bulk::copy(from.file()?, offset, to.file()?, to_offset, length)
     }
 
     fn truncate(&self, file: &Handle, length: u64) -> io::Result<()> {
@@ -324,7 +324,7 @@ fn settle_birth(made: &File, birth: Birth) -> io::Result<()> {
     Ok(sys::fchmod(made, Mode::from_raw_mode(birth.mode))?)
 }
 
-fn kind_of(file_type: FileType) -> Kind {
+pub(super) fn kind_of(file_type: FileType) -> Kind {
     match file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Dir,
@@ -347,77 +347,4 @@ fn convert(stat: &sys::Stat) -> Stat {
         mode: stat.st_mode as u32 & 0o7777,
         owner: Owner { user: stat.st_uid, group: stat.st_gid },
     }
-}
-
-#[cfg(target_os = "linux")]
-fn list(dir: &File, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-    sys::seek(dir, sys::SeekFrom::Start(0))?;
-    let mut buffer = Vec::with_capacity(32 << 10);
-    let mut entries = sys::RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            // Removed while it was open: it has no entries, as readdir(3) would say.
-            Err(Errno::NOENT) => break,
-            entry => entry?,
-        };
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            // Some file systems do not say (readdir(3), DT_UNKNOWN).
-            FileType::Unknown => match sys::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => kind_of(FileType::from_raw_mode(stat.st_mode)),
-                Err(Errno::NOENT) => continue,
-                Err(error) => return Err(error.into()),
-            },
-            known => kind_of(known),
-        };
-        if each(name, kind).is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn list(dir: &File, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-    for entry in sys::Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let kind = match sys::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => kind_of(FileType::from_raw_mode(stat.st_mode)),
-            Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if each(name, kind).is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &File, offset: u64, to: &File, to_offset: u64, length: u64) -> io::Result<u64> {
-    #[cfg(target_os = "linux")]
-    {
-        let (mut source, mut target) = (offset, to_offset);
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(1 << 30);
-        match retry_on_intr(|| sys::copy_file_range(from, Some(&mut source), to, Some(&mut target), length)) {
-            // Between file systems, or into memory: by hand, below.
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::PERM) => (),
-            other => return Ok(other? as u64),
-        }
-    }
-    let mut buffer = vec![0_u8; usize::try_from(length.min(256 << 10)).unwrap_or(256 << 10)];
-    let got = retry_on_intr(|| rustix::io::pread(from, &mut *buffer, offset))?;
-    let mut done = 0;
-    while done < got {
-        done += retry_on_intr(|| rustix::io::pwrite(to, &buffer[done..got], to_offset + done as u64))?;
-    }
-    Ok(got as u64)
 }

@@ -34,17 +34,10 @@ impl Place {
             State::Claimed => {
                 ClaimedName::parse(file_name).map(|claimed| (claimed.name.clone(), None, Some(claimed)))?
             }
-            State::Damaged => (damaged_name(file_name)?, None, None),
+            State::Damaged => (super::damaged::damaged_name(file_name)?, None, None),
         };
         Some(Place { state, name, due, claimed, file_name: file_name.to_string() })
     }
-}
-
-/// A name in `damaged/`: whatever the message was called where it was found.
-pub(super) fn damaged_name(text: &str) -> Option<Name> {
-    Name::parse(text)
-        .or_else(|| ClaimedName::parse(text).map(|claimed| claimed.name))
-        .or_else(|| Name::parse_delayed(text).map(|(_, name)| name))
 }
 
 /// How many names are sorted at once: a directory with more is read several times, so that memory stays bounded.
@@ -204,19 +197,6 @@ impl Queue {
                 Ok(Some(Times { since: stat.changed, lease_until }))
             }
         }
-    }
-
-    /// Why a damaged message was set aside.
-    pub fn why_damaged(&self, place: &Place) -> Result<Option<String>> {
-        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
-        let file = match self.disk.open(&dir, format!("{}{}", place.file_name, name::WHY), Access::Read) {
-            Err(error) if error.missing() => return Ok(None),
-            opened => opened?,
-        };
-        let mut bytes = vec![0; 16 << 10];
-        let length = self.disk.read_full(&file, &mut bytes, 0)?;
-        let value: serde_json::Value = serde_json::from_slice(&bytes[..length]).unwrap_or_default();
-        Ok(value["reason"].as_str().map(str::to_string))
     }
 }
 

@@ -7,6 +7,7 @@ mod batch;
 mod browse;
 mod claim;
 mod create;
+mod damaged;
 mod delayed;
 mod error;
 mod fsck;

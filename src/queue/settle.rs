@@ -4,7 +4,7 @@
 use super::error::{Error, Result};
 use super::history::{self, Attempt, Record};
 use super::message::{self, Content, Depth, Message};
-use super::name::{self, ClaimedName, Id, Lease, Name, State, home};
+use super::name::{ClaimedName, Id, Lease, Name, State, home};
 use super::receipt::Receipt;
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -372,44 +372,5 @@ impl Queue {
             Content::Bad(why) => self.set_aside(dir, &file_name, &why).map(|()| None),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
         }
-    }
-
-    /// Moves a file that failed its check into `damaged/`, under its own name where that is one, and writes the reason
-    /// beside it. The caller holds its lock. Never deletes, never blocks the queue.
-    pub(super) fn set_aside(&self, dir: &Dir, file_name: &str, why: &str) -> Result<()> {
-        let damaged = Path::new(name::DAMAGED);
-        let mut new = file_name.to_string();
-        if super::browse::damaged_name(&new).is_none() {
-            new = self.fresh_damaged_name()?;
-        }
-        loop {
-            match self.move_into(dir, file_name, damaged, &new) {
-                Err(error) if error.missing() => return self.still_here(),
-                Err(Error::Disk(error)) if error.exists() => new = self.fresh_damaged_name()?,
-                moved => break moved?,
-            }
-        }
-        let told = || -> Result<()> {
-            let to = self.ensure_dir(damaged)?;
-            let from = dir.path().join(file_name);
-            let text = serde_json::json!({
-                "reason": why,
-                "from": from.strip_prefix(self.path()).unwrap_or(&from).to_string_lossy(),
-                "set_aside_at": self.disk.now().rfc3339(),
-            });
-            let file = self.disk.create(&to, format!("{new}{}", name::WHY), self.file_birth())?;
-            Ok(self.disk.write_all(&file, format!("{text}\n").as_bytes(), 0)?)
-        };
-        // Without space for the reason the message is still aside, and fsck finds out again what is wrong with it.
-        let _ = told();
-        Ok(())
-    }
-
-    fn fresh_damaged_name(&self) -> Result<String> {
-        let mut seq = Seq::lock(self)?;
-        let priority = super::name::Priority::DEFAULT;
-        let (id, bucket) = seq.next(priority);
-        seq.save()?;
-        Ok(Name { id, bucket, priority, attempts: super::name::Attempts::default(), group: None }.to_string())
     }
 }

@@ -4,22 +4,23 @@
 //! stderr of each job, until the next thing is due. What happens between the look and the wait stays in the watch's queue or
 //! in the signal pipe, so that the wait ends at once.
 
+mod finish;
+mod wait;
+
 use super::command::Command;
-use super::jobs::{Finished, Job, reap};
-use super::observer::{End, Fate, Observer, Standing};
+use super::jobs::{Job, reap};
+use super::observer::{Observer, Standing};
 use super::options::{Drain, Options};
-use super::settle::{record, settle, unstarted};
 use super::signals::Signals;
-use super::start::{NotStarted, Starter};
-use super::stderr::{CHUNK, Came, Relay};
-use super::verdict::{Stopped, Verdict, judge};
+use super::start::Starter;
+use super::stderr::{CHUNK, Relay};
+use super::verdict::Stopped;
 use super::{Ended, Totals, Why};
 use crate::fs::Watch;
 use crate::queue::name::Lease;
-use crate::queue::{Again, Claim, Counting, Error, Found, Nothing, Outcome, Queue, Scout};
+use crate::queue::{Claim, Error, Found, Nothing, Queue, Scout};
 use crate::time::Time;
 use anyhow::Result;
-use rustix::event::{PollFd, PollFlags, poll};
 use std::time::{Duration, Instant};
 
 /// How often an idle worker looks all the same, in case an event was lost.
@@ -321,184 +322,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Settles a message for which no job could be started.
-    fn not_started(&mut self, claim: Claim, why: NotStarted) {
-        let settled = match why {
-            NotStarted::Unfit { reason } => {
-                self.handled += 1;
-                let record = unstarted(&claim, Outcome::Dead, &reason);
-                return self.settle(claim, Verdict::Dead, record, &reason, Duration::ZERO);
-            }
-            NotStarted::Unreadable { error } => {
-                self.handled += 1;
-                let reason = error.to_string();
-                let record = unstarted(&claim, Outcome::Damaged, &reason);
-                return self.settle(claim, Verdict::Retry, record, &reason, Duration::ZERO);
-            }
-            NotStarted::Damaged { why } => {
-                self.handled += 1;
-                let how = format!("damaged: {why}");
-                let end = self.end_of(&claim, &how, Duration::ZERO, Fate::SetAside);
-                claim.set_aside(&self.queue, &why).map(|()| {
-                    self.totals.set_aside += 1;
-                    self.observer.ended(&end, &self.totals);
-                })
-            }
-            NotStarted::Unusable(unusable) => {
-                let record = unstarted(&claim, Outcome::Cancelled, &unusable.to_string());
-                self.end = Some(Why::Unusable(unusable));
-                self.totals.put_back += 1;
-                claim.nack(&self.queue, Again::Now, Counting::Uncounted, Some(record)).map(|_| ())
-            }
-            NotStarted::Short(error) => {
-                self.troubled(error);
-                // Putting it back touches `wake`, and would end the wait that it is put back for.
-                self.rest_until = self.look_at;
-                self.totals.put_back += 1;
-                claim.nack(&self.queue, Again::Now, Counting::Uncounted, None).map(|_| ())
-            }
-        };
-        if let Err(error) = settled {
-            self.not_settled(error);
-        }
-    }
-
-    /// A job is over: judges it, and settles its message.
-    fn finish(&mut self, at: usize, finished: Finished) {
-        let mut job = self.jobs.swap_remove(at);
-        let stderr = job.relay.take().and_then(|relay| self.last_words(relay));
-        let stopping = self.signals.stops().map(|(_, signal)| signal);
-        let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
-        let record = record(&job.claim, &judged, &finished, stderr);
-        self.settle(*job.claim, judged.verdict, record, &judged.reason, finished.took);
-        self.look_at = Instant::now();
-    }
-
-    fn settle(&mut self, claim: Claim, verdict: Verdict, record: crate::queue::Attempt, how: &str, took: Duration) {
-        let mut end = self.end_of(&claim, how, took, Fate::Acked);
-        match settle(&self.queue, claim, verdict, record) {
-            Ok(fate) => {
-                end.fate = fate;
-                let count = match fate {
-                    Fate::Acked => &mut self.totals.acked,
-                    Fate::Again(_) => &mut self.totals.retried,
-                    Fate::Dead => &mut self.totals.dead,
-                    Fate::PutBack => &mut self.totals.put_back,
-                    Fate::SetAside => &mut self.totals.set_aside,
-                    Fate::ByJob | Fate::DeadByJob => &mut self.totals.by_job,
-                };
-                *count += 1;
-                self.dead_lettered |= matches!(fate, Fate::Dead | Fate::DeadByJob);
-                self.observer.ended(&end, &self.totals);
-            }
-            Err(error) => self.not_settled(error),
-        }
-    }
-
-    fn end_of<'e>(&self, claim: &Claim, how: &'e str, took: Duration, fate: Fate) -> End<'e> {
-        let max_attempts = self.queue.settings().max_attempts();
-        End { id: claim.id(), attempt: claim.attempt(), max_attempts, how, took, fate }
-    }
-
-    /// The outcome of an attempt could not be written down. Its lease is over all the same, so it will be delivered again.
-    fn not_settled(&mut self, error: Error) {
-        self.totals.unsettled += 1;
-        let error = anyhow::Error::from(error).context("cannot settle a message, which will be delivered again");
-        self.observer.troubled(&error, None);
-        self.unsettled.get_or_insert(error);
-    }
-
-    /// Reads what a job that is over has left in its pipe, without waiting for those who still hold it. The end of all it
-    /// wrote comes back.
-    fn last_words(&mut self, mut relay: Relay) -> Option<String> {
-        for _ in 0..LAST_READS {
-            match relay.read(&mut self.buffer) {
-                Came::Bytes(bytes) => self.observer.relayed(bytes),
-                Came::Nothing | Came::End => break,
-            }
-        }
-        let tail = relay.tail();
-        if relay.fd().is_some() {
-            // Closing it would kill the child at its next line (pipe(7), SIGPIPE).
-            if self.stragglers.len() == STRAGGLERS {
-                self.stragglers.remove(0);
-            }
-            self.stragglers.push(relay);
-        }
-        tail
-    }
-
     fn standing(&self) -> Standing {
         let now = Instant::now();
         Standing { totals: self.totals, running: self.jobs.iter().map(|job| job.running(now)).collect() }
-    }
-
-    /// Waits for whatever comes first.
-    fn wait(&mut self) {
-        let now = Instant::now();
-        let timeout = self.next(now).map(|at| at.saturating_duration_since(now));
-        let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
-        // While nothing can be claimed, what happens in the queue need not wake us; it is kept until we ask.
-        let listening = self.end.is_none() && self.free() && self.rest_until <= now;
-        let watch = self.watch.as_ref().filter(|_| listening).map(Watch::fd);
-        let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
-        let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
-        let fixed = std::iter::once(self.signals.fd()).chain(watch);
-        fds.extend(fixed.chain(relays.filter_map(Relay::fd)).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let polled = poll(&mut fds, timeout.as_ref());
-        let watched = watch.is_some();
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        match polled {
-            Ok(0) => return,
-            Ok(_) => (),
-            // A handler has run, and written to the pipe.
-            Err(rustix::io::Errno::INTR) => return self.signals.drain(),
-            // No memory: not a reason to spin.
-            Err(_) => return std::thread::sleep(PROBE_LAST),
-        }
-        let mut ready = ready.into_iter();
-        if ready.next() == Some(true) {
-            self.signals.drain();
-        }
-        if watched && ready.next() == Some(true) {
-            self.notice();
-        }
-        self.relay(ready);
-    }
-
-    /// When something is to be done, if nothing happens.
-    fn next(&self, now: Instant) -> Option<Instant> {
-        let jobs = self.jobs.iter().filter_map(|job| job.due(now)).chain(self.stop_at);
-        let look = (self.end.is_none() && self.free()).then(|| self.look_at.max(self.rest_until));
-        let until = self.until.filter(|_| look.is_some());
-        jobs.chain(look).chain(until).min()
-    }
-
-    /// Something happened in the queue.
-    fn notice(&mut self) {
-        let Some(watch) = &mut self.watch else { return };
-        let noticed = watch.take();
-        if noticed.gone {
-            self.watch = self.queue.watch().ok().flatten();
-        }
-        if noticed.closed {
-            self.probe = Some(PROBE_FIRST);
-        }
-        self.scout.woken();
-        self.look_at = Instant::now();
-    }
-
-    /// Passes on what jobs wrote to stderr, one read each, so that one which writes without end holds up no other. `ready`
-    /// says of each open pipe whether there is something, in the order of `wait`.
-    fn relay(&mut self, mut ready: impl Iterator<Item = bool>) {
-        let running = self.jobs.iter_mut().filter_map(|job| job.relay.as_mut());
-        for relay in running.chain(&mut self.stragglers).filter(|relay| relay.fd().is_some()) {
-            if ready.next() == Some(true)
-                && let Came::Bytes(bytes) = relay.read(&mut self.buffer)
-            {
-                self.observer.relayed(bytes);
-            }
-        }
-        self.stragglers.retain(|relay| relay.fd().is_some());
     }
 }

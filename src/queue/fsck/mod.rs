@@ -294,7 +294,7 @@ impl Check<'_, '_> {
             let path = dir.path().join(&name);
             let text = name.to_str().unwrap_or_default();
             let message = text.strip_suffix(WHY).unwrap_or(text);
-            if kind != Kind::File || super::browse::damaged_name(message).is_none() {
+            if kind != Kind::File || crate::queue::damaged::damaged_name(message).is_none() {
                 self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
             } else if message != text && queue.disk.stat_at(&dir, message).is_err_and(|error| error.missing()) {
                 let mut detail = "the reason of a message that is not there any more".to_string();

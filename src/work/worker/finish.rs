@@ -1,0 +1,121 @@
+//! The worker's end of a message: from how its job ended, or why there was none, to the step of the queue that says so.
+
+use super::{LAST_READS, STRAGGLERS, Worker};
+use crate::queue::{Again, Claim, Counting, Error, Outcome};
+use crate::work::Why;
+use crate::work::jobs::Finished;
+use crate::work::observer::{End, Fate};
+use crate::work::settle::{record, settle, unstarted};
+use crate::work::start::NotStarted;
+use crate::work::stderr::{Came, Relay};
+use crate::work::verdict::{Verdict, judge};
+use std::time::{Duration, Instant};
+
+impl Worker<'_> {
+    /// Settles a message for which no job could be started.
+    pub(super) fn not_started(&mut self, claim: Claim, why: NotStarted) {
+        let settled = match why {
+            NotStarted::Unfit { reason } => {
+                self.handled += 1;
+                let record = unstarted(&claim, Outcome::Dead, &reason);
+                return self.settle(claim, Verdict::Dead, record, &reason, Duration::ZERO);
+            }
+            NotStarted::Unreadable { error } => {
+                self.handled += 1;
+                let reason = error.to_string();
+                let record = unstarted(&claim, Outcome::Damaged, &reason);
+                return self.settle(claim, Verdict::Retry, record, &reason, Duration::ZERO);
+            }
+            NotStarted::Damaged { why } => {
+                self.handled += 1;
+                let how = format!("damaged: {why}");
+                let end = self.end_of(&claim, &how, Duration::ZERO, Fate::SetAside);
+                claim.set_aside(&self.queue, &why).map(|()| {
+                    self.totals.set_aside += 1;
+                    self.observer.ended(&end, &self.totals);
+                })
+            }
+            NotStarted::Unusable(unusable) => {
+                let record = unstarted(&claim, Outcome::Cancelled, &unusable.to_string());
+                self.end = Some(Why::Unusable(unusable));
+                self.totals.put_back += 1;
+                claim.nack(&self.queue, Again::Now, Counting::Uncounted, Some(record)).map(|_| ())
+            }
+            NotStarted::Short(error) => {
+                self.troubled(error);
+                // Putting it back touches `wake`, and would end the wait that it is put back for.
+                self.rest_until = self.look_at;
+                self.totals.put_back += 1;
+                claim.nack(&self.queue, Again::Now, Counting::Uncounted, None).map(|_| ())
+            }
+        };
+        if let Err(error) = settled {
+            self.not_settled(error);
+        }
+    }
+
+    /// A job is over: judges it, and settles its message.
+    pub(super) fn finish(&mut self, at: usize, finished: Finished) {
+        let mut job = self.jobs.swap_remove(at);
+        let stderr = job.relay.take().and_then(|relay| self.last_words(relay));
+        let stopping = self.signals.stops().map(|(_, signal)| signal);
+        let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
+        let record = record(&job.claim, &judged, &finished, stderr);
+        self.settle(*job.claim, judged.verdict, record, &judged.reason, finished.took);
+        self.look_at = Instant::now();
+    }
+
+    fn settle(&mut self, claim: Claim, verdict: Verdict, record: crate::queue::Attempt, how: &str, took: Duration) {
+        let mut end = self.end_of(&claim, how, took, Fate::Acked);
+        match settle(&self.queue, claim, verdict, record) {
+            Ok(fate) => {
+                end.fate = fate;
+                let count = match fate {
+                    Fate::Acked => &mut self.totals.acked,
+                    Fate::Again(_) => &mut self.totals.retried,
+                    Fate::Dead => &mut self.totals.dead,
+                    Fate::PutBack => &mut self.totals.put_back,
+                    Fate::SetAside => &mut self.totals.set_aside,
+                    Fate::ByJob | Fate::DeadByJob => &mut self.totals.by_job,
+                };
+                *count += 1;
+                self.dead_lettered |= matches!(fate, Fate::Dead | Fate::DeadByJob);
+                self.observer.ended(&end, &self.totals);
+            }
+            Err(error) => self.not_settled(error),
+        }
+    }
+
+    fn end_of<'e>(&self, claim: &Claim, how: &'e str, took: Duration, fate: Fate) -> End<'e> {
+        let max_attempts = self.queue.settings().max_attempts();
+        End { id: claim.id(), attempt: claim.attempt(), max_attempts, how, took, fate }
+    }
+
+    /// The outcome of an attempt could not be written down. Its lease is over all the same, so it will be delivered again.
+    fn not_settled(&mut self, error: Error) {
+        self.totals.unsettled += 1;
+        let error = anyhow::Error::from(error).context("cannot settle a message, which will be delivered again");
+        self.observer.troubled(&error, None);
+        self.unsettled.get_or_insert(error);
+    }
+
+    /// Reads what a job that is over has left in its pipe, without waiting for those who still hold it. The end of all it
+    /// wrote comes back.
+    fn last_words(&mut self, mut relay: Relay) -> Option<String> {
+        for _ in 0..LAST_READS {
+            match relay.read(&mut self.buffer) {
+                Came::Bytes(bytes) => self.observer.relayed(bytes),
+                Came::Nothing | Came::End => break,
+            }
+        }
+        let tail = relay.tail();
+        if relay.fd().is_some() {
+            // Closing it would kill the child at its next line (pipe(7), SIGPIPE).
+            if self.stragglers.len() == STRAGGLERS {
+                self.stragglers.remove(0);
+            }
+            self.stragglers.push(relay);
+        }
+        tail
+    }
+}

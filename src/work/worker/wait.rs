@@ -1,0 +1,79 @@
+//! The worker's wait: one poll(2) over the signal pipe, the watch on the queue and the stderr of each job, until the next thing
+//! is due. What happened before it is still there, so it ends at once.
+
+use super::{PROBE_FIRST, PROBE_LAST, Worker};
+use crate::fs::Watch;
+use crate::work::stderr::{Came, Relay};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::time::Instant;
+
+impl Worker<'_> {
+    /// Waits for whatever comes first.
+    pub(super) fn wait(&mut self) {
+        let now = Instant::now();
+        let timeout = self.next(now).map(|at| at.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
+        // While nothing can be claimed, what happens in the queue need not wake us; it is kept until we ask.
+        let listening = self.end.is_none() && self.free() && self.rest_until <= now;
+        let watch = self.watch.as_ref().filter(|_| listening).map(Watch::fd);
+        let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
+        let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
+        let fixed = std::iter::once(self.signals.fd()).chain(watch);
+        fds.extend(fixed.chain(relays.filter_map(Relay::fd)).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let polled = poll(&mut fds, timeout.as_ref());
+        let watched = watch.is_some();
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        match polled {
+            Ok(0) => return,
+            Ok(_) => (),
+            // A handler has run, and written to the pipe.
+            Err(rustix::io::Errno::INTR) => return self.signals.drain(),
+            // No memory: not a reason to spin.
+            Err(_) => return std::thread::sleep(PROBE_LAST),
+        }
+        let mut ready = ready.into_iter();
+        if ready.next() == Some(true) {
+            self.signals.drain();
+        }
+        if watched && ready.next() == Some(true) {
+            self.notice();
+        }
+        self.relay(ready);
+    }
+
+    /// When something is to be done, if nothing happens.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let jobs = self.jobs.iter().filter_map(|job| job.due(now)).chain(self.stop_at);
+        let look = (self.end.is_none() && self.free()).then(|| self.look_at.max(self.rest_until));
+        let until = self.until.filter(|_| look.is_some());
+        jobs.chain(look).chain(until).min()
+    }
+
+    /// Something happened in the queue.
+    fn notice(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let noticed = watch.take();
+        if noticed.gone {
+            self.watch = self.queue.watch().ok().flatten();
+        }
+        if noticed.closed {
+            self.probe = Some(PROBE_FIRST);
+        }
+        self.scout.woken();
+        self.look_at = Instant::now();
+    }
+
+    /// Passes on what jobs wrote to stderr, one read each, so that one which writes without end holds up no other. `ready`
+    /// says of each open pipe whether there is something, in the order of `wait`.
+    fn relay(&mut self, mut ready: impl Iterator<Item = bool>) {
+        let running = self.jobs.iter_mut().filter_map(|job| job.relay.as_mut());
+        for relay in running.chain(&mut self.stragglers).filter(|relay| relay.fd().is_some()) {
+            if ready.next() == Some(true)
+                && let Came::Bytes(bytes) = relay.read(&mut self.buffer)
+            {
+                self.observer.relayed(bytes);
+            }
+        }
+        self.stragglers.retain(|relay| relay.fd().is_some());
+    }
+}
