@@ -2,6 +2,7 @@
 //! writes them anew.
 
 mod completions;
+mod offers;
 mod pages;
 
 use std::path::{Path, PathBuf};
