@@ -58,18 +58,18 @@ complete -c mq -n "__fish_mq_using_subcommand send" -l root -d 'Directory that h
 complete -c mq -n "__fish_mq_using_subcommand send" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c mq -n "__fish_mq_using_subcommand send" -l file -d 'The body is in this file, byte for byte (several: a message each)' -r -F
-complete -c mq -n "__fish_mq_using_subcommand send" -s H -l header -d 'A header, which a job finds as $MQ_H_NAME' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l file -d 'The body is in this file (several: a message each)' -r -F
+complete -c mq -n "__fish_mq_using_subcommand send" -s H -l header -d 'A header; a job finds it as $MQ_H_NAME' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l content-type -d 'The media type of the bodies' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s p -l priority -d '0 to 9, 9 first [default: 4]' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l delay -d 'Deliver no sooner than after this time' -r
-complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than at this time: RFC 3339, @SECONDS, \'YYYY-MM-DD HH:MM\', HH:MM, \'tomorrow HH:MM\'' -r
-complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish what has come at least this often, or every 1000 records, instead of all at the end' -r
-complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only if the body has exactly this size: bytes, or with K M G T' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than then, like \'tomorrow 08:00\'' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish records this often, not all at the end' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only a body of exactly this size' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand send" -l lines -d 'A message for each line of stdin'
-complete -c mq -n "__fish_mq_using_subcommand send" -s 0 -l null -d 'A message for each NUL-ended record of stdin, as find -print0 writes them'
-complete -c mq -n "__fish_mq_using_subcommand send" -l jsonl -d 'A message for each JSON object of stdin, one a line (mq help json)'
+complete -c mq -n "__fish_mq_using_subcommand send" -s 0 -l null -d 'A message for each NUL-ended record of stdin'
+complete -c mq -n "__fish_mq_using_subcommand send" -l jsonl -d 'A message for each JSON object of stdin'
 complete -c mq -n "__fish_mq_using_subcommand send" -l allow-empty -d 'An empty stdin is a message too'
 complete -c mq -n "__fish_mq_using_subcommand send" -l no-newline -d 'Leave out the newline that ends the body of a BODY argument or a line'
 complete -c mq -n "__fish_mq_using_subcommand send" -l ids -d 'Print the ids, also of records'
@@ -124,27 +124,27 @@ complete -c mq -n "__fish_mq_using_subcommand work" -l color -d 'When to colour'
 always\t''
 never\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s j -l jobs -d 'How many jobs at once' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l drain -d 'End when nothing is ready, running here, or waiting for a retry; =ready: retries stay' -r -f -a "ready\t''"
+complete -c mq -n "__fish_mq_using_subcommand work" -l drain -d 'End when nothing is left to do here' -r -f -a "ready\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s n -d 'End after at most so many messages' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l for -d 'Claim nothing more after so long, and end' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l timeout -d 'Stop a job after so long, a failed attempt; none: never [default: the queue\'s timeout]' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l stop-timeout -d 'How long jobs may go on once mq was told to stop [default: as long as they take]' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry or dead, like 3,4=dead' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'relay: pass on a job\'s stderr and keep its end; inherit: hand over mq\'s own, keep nothing' -r -f -a "relay\t''
+complete -c mq -n "__fish_mq_using_subcommand work" -l for -d 'Claim no more after so long, and end' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l timeout -d 'Stop a job after so long' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l stop-timeout -d 'How long jobs may go on once stopping' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry, dead' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'Relay a job\'s stderr, or hand it mq\'s' -r -f -a "relay\t''
 inherit\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c mq -n "__fish_mq_using_subcommand work" -l arg -d 'Give the body as an argument: in place of {}, or last'
+complete -c mq -n "__fish_mq_using_subcommand work" -l arg -d 'The body as an argument: {} or the last'
 complete -c mq -n "__fish_mq_using_subcommand work" -s v -l verbose -d 'Say a line for every job'
 complete -c mq -n "__fish_mq_using_subcommand work" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand ls" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c mq -n "__fish_mq_using_subcommand ls" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand ls" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand ls" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand ls" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand ls" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand ls" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand ls" -s n -d 'At most N, the first in delivery order' -r
-complete -c mq -n "__fish_mq_using_subcommand ls" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand ls" -l state -d 'Only in these states, like ready,dead' -r -f -a "(__mq_ask states)"
 complete -c mq -n "__fish_mq_using_subcommand ls" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand ls" -l all -d 'All of them'
 complete -c mq -n "__fish_mq_using_subcommand ls" -l json -d 'One JSON object a line'
@@ -175,9 +175,9 @@ complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcomman
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "show" -d 'Show dead messages with their bodies and attempts'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "redrive" -d 'Send dead messages round again'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "purge" -d 'Delete dead messages for good'
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -s n -d 'At most N, the first in delivery order' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l color -d 'When to colour' -r -f -a "auto\t''
@@ -196,9 +196,9 @@ never\t''"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a message, with the body and the history'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s n -d 'At most N, the first in delivery order' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l to -d 'Into another queue, on the same file system' -r -f -a "(__mq_ask queues)"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
@@ -209,9 +209,9 @@ complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_fr
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l dry-run -d 'Move nothing: print the ids that would go'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s n -d 'At most N, the first in delivery order' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l color -d 'When to colour' -r -f -a "auto\t''
@@ -225,11 +225,11 @@ complete -c mq -n "__fish_mq_using_subcommand rm" -l root -d 'Directory that hol
 complete -c mq -n "__fish_mq_using_subcommand rm" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c mq -n "__fish_mq_using_subcommand rm" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand rm" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand rm" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand rm" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand rm" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand rm" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand rm" -s n -d 'At most N, the first in delivery order' -r
-complete -c mq -n "__fish_mq_using_subcommand rm" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand rm" -l state -d 'Only in these states, like ready,dead' -r -f -a "(__mq_ask states)"
 complete -c mq -n "__fish_mq_using_subcommand rm" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand rm" -l all -d 'All of them'
 complete -c mq -n "__fish_mq_using_subcommand rm" -l dry-run -d 'Delete nothing: print the ids that would go'
@@ -238,11 +238,11 @@ complete -c mq -n "__fish_mq_using_subcommand purge" -l root -d 'Directory that 
 complete -c mq -n "__fish_mq_using_subcommand purge" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c mq -n "__fish_mq_using_subcommand purge" -l match -d 'Only with TEXT in the body, in a header\'s value or in the reason' -r
-complete -c mq -n "__fish_mq_using_subcommand purge" -l outcome -d 'Only whose last attempt ended so: exit, signal, timeout, lost, …' -r -f -a "(__mq_ask outcomes)"
-complete -c mq -n "__fish_mq_using_subcommand purge" -l older-than -d 'Only sent longer ago than this; dead ones: dead for longer' -r
+complete -c mq -n "__fish_mq_using_subcommand purge" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand purge" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand purge" -l older-than -d 'Only sent, or dead, for longer than this' -r
 complete -c mq -n "__fish_mq_using_subcommand purge" -s n -d 'At most N, the first in delivery order' -r
-complete -c mq -n "__fish_mq_using_subcommand purge" -l state -d 'Only in these states: ready, delayed, claimed, dead, done, damaged' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand purge" -l state -d 'Only in these states, like ready,dead' -r -f -a "(__mq_ask states)"
 complete -c mq -n "__fish_mq_using_subcommand purge" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand purge" -l all -d 'All of them'
 complete -c mq -n "__fish_mq_using_subcommand purge" -l dry-run -d 'Delete nothing: print the ids that would go'
@@ -251,12 +251,12 @@ complete -c mq -n "__fish_mq_using_subcommand create" -l root -d 'Directory that
 complete -c mq -n "__fish_mq_using_subcommand create" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c mq -n "__fish_mq_using_subcommand create" -l max-attempts -d 'How often a message is delivered before it is dead-lettered [default: 8]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l backoff -d 'Delay before a retry: doubles from FROM to TO, with jitter; one duration for a fixed one [default: 1s..1h]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l lease -d 'How long a one-shot claim holds unless extended [default: 10m]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l timeout -d 'After how long a worker stops a job: a failed attempt [default: none]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l sync -d 'What survives a power cut: sends and dead-letterings, claims and acks too, or nothing [default: send]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l mode -d 'Permissions of the queue\'s directories; its files have the same without the x bits [default: 0700]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-attempts -d 'Deliveries before it is dead-lettered [default: 8]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l backoff -d 'Delay before a retry, doubling [default: 1s..1h]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l lease -d 'How long mq claim holds [default: 10m]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l timeout -d 'After how long a job is stopped [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l sync -d 'What is flushed [default: send]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l mode -d 'Permissions of directories [default: 0700]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand config" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F

@@ -127,8 +127,8 @@ impl Look {
             (Lease::Timed(_), Some(until)) if until > now => format!("{} left", format_age(until.since(now))),
             (Lease::Timed(_), Some(until)) => format!("lease ran out {} ago", format_age(now.since(until))),
             _ => match queue.holder(&self.place) {
-                Ok(Some(pid)) => format!("by process {pid}"),
-                _ => "by nobody that can be seen".into(),
+                Ok(Some(pid)) => format!("pid {pid}"),
+                _ => "no holder seen".into(),
             },
         })
     }

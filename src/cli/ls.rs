@@ -35,7 +35,7 @@ Without --state or ids all states are listed but done; --all lists that too. Not
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {
-    /// A name, or a path with a slash in it; without it, all queues with their counts
+    /// A name, or a path with a slash in it; without it, all queues
     queue: Option<String>,
     #[command(flatten)]
     select: Select,

@@ -22,8 +22,9 @@ impl clap::Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
         KEYS.iter().fold(command, |command, key| {
             let help = format!("{} [default: {}]", key.help, key.builtin);
-            let mut arg =
-                Arg::new(key.name).long(key.flag).value_name(key.value_name).help(help).help_heading("Settings");
+            let more = format!("{}\n\n{} [default: {}]", key.help, key.more, key.builtin);
+            let arg = Arg::new(key.name).long(key.flag).value_name(key.value_name).help_heading("Settings");
+            let mut arg = arg.help(help).long_help(more);
             if key.name != key.flag {
                 arg = arg.alias(key.name);
             }

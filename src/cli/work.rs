@@ -38,30 +38,44 @@ pub struct Args {
     /// How many jobs at once
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// End when nothing is ready, running here, or waiting for a retry; =ready: retries stay
+    /// End when nothing is left to do here
+    ///
+    /// When nothing is ready, running here, or waiting for a retry; with =ready, retries stay. What is scheduled, or held
+    /// by others, is not waited for.
     #[arg(long, value_name = "ready", value_enum, num_args = 0..=1, require_equals = true, hide_possible_values = true)]
     #[allow(clippy::option_option)] // clap's form of a flag with an optional value
     drain: Option<Option<DrainTo>>,
     /// End after at most so many messages
     #[arg(short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Claim nothing more after so long, and end
+    /// Claim no more after so long, and end
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     time: Option<Duration>,
-    /// Stop a job after so long, a failed attempt; none: never [default: the queue's timeout]
+    /// Stop a job after so long
+    ///
+    /// TERM to its process group, KILL five seconds later: a failed attempt. none: never. Unless said, as the queue's
+    /// setting is.
     #[arg(long, value_name = "DURATION", value_parser = limit)]
     timeout: Option<Limit>,
-    /// How long jobs may go on once mq was told to stop [default: as long as they take]
+    /// How long jobs may go on once stopping
+    ///
+    /// As long as they take, unless this is said. Then they are stopped, and their messages are put back uncounted.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     stop_timeout: Option<Duration>,
-    /// Give the body as an argument: in place of {}, or last
+    /// The body as an argument: {} or the last
     #[arg(long)]
     arg: bool,
-    /// What exit codes mean: ack, retry or dead, like 3,4=dead
+    /// What exit codes mean: ack, retry, dead
+    ///
+    /// Like 3,4=dead or 75=retry. Else 0 is ack, 65 and 100 are dead, and any other is retry.
     #[arg(long, value_name = "CODES=OUTCOME", value_parser = rule)]
     on: Vec<String>,
-    /// relay: pass on a job's stderr and keep its end; inherit: hand over mq's own, keep nothing
-    #[arg(long, value_name = "relay|inherit", value_enum, default_value = "relay", hide_possible_values = true)]
+    /// Relay a job's stderr, or hand it mq's
+    ///
+    /// relay, as it is unless said: pass it on, and keep its last 4 KiB with the attempt. inherit: hand over mq's own and keep nothing, for jobs
+    /// that must outlive their worker.
+    #[arg(long, value_name = "HOW", value_enum, default_value = "relay")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     stderr: StderrTo,
     /// Say a line for every job
     #[arg(short, long)]

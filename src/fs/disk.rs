@@ -174,6 +174,12 @@ impl Disk {
         Ok(File { handle, path })
     }
 
+    pub fn create_in_memory(&self, at: &Dir) -> Result<File> {
+        let path = at.path.join("(a copy in memory)");
+        let handle = failed("create", &path, self.0.create_in_memory(&at.handle))?;
+        Ok(File { handle, path })
+    }
+
     pub fn make_dir(&self, at: &Dir, name: impl AsRef<OsStr>, birth: Birth) -> Result<()> {
         let made = self.0.make_dir(&at.handle, name.as_ref(), birth);
         failed("create directory", &at.path.join(name.as_ref()), made)

@@ -160,6 +160,10 @@ pub trait Steps: Send + Sync {
     fn create(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<Handle>;
     /// A file without a name in `at`'s file system; in memory where that has no room.
     fn create_unnamed(&self, at: &Handle) -> io::Result<Handle>;
+    /// The same where the disk is full: in memory, on systems that have that (memfd_create(2)).
+    fn create_in_memory(&self, at: &Handle) -> io::Result<Handle> {
+        self.create_unnamed(at)
+    }
     fn make_dir(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<()>;
     fn stat(&self, of: &Handle) -> io::Result<Stat>;
     fn stat_at(&self, at: &Handle, name: &OsStr) -> io::Result<Stat>;

@@ -140,8 +140,7 @@ impl Steps for Posix {
             match retry_on_intr(|| sys::openat(at, ".", flags, Mode::RUSR | Mode::WUSR)) {
                 Ok(fd) => Ok(Handle::real(File::from(fd))),
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSPC | Errno::DQUOT | Errno::ROFS) => {
-                    let fd = sys::memfd_create("mq-body", sys::MemfdFlags::CLOEXEC)?;
-                    Ok(Handle::real(File::from(fd)))
+                    memory()
                 }
                 Err(error) => Err(error.into()),
             }
@@ -155,6 +154,11 @@ impl Steps for Posix {
             self.unlink(at, OsStr::new(&name))?;
             Ok(handle)
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn create_in_memory(&self, _: &Handle) -> io::Result<Handle> {
+        memory()
     }
 
     fn make_dir(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<()> {
@@ -314,6 +318,13 @@ const NOW: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 0, tv_nsec: sys::UTIME_NOW },
     last_modification: Timespec { tv_sec: 0, tv_nsec: sys::UTIME_NOW },
 };
+
+/// A file in memory.
+#[cfg(target_os = "linux")]
+fn memory() -> io::Result<Handle> {
+    let fd = sys::memfd_create("mq-body", sys::MemfdFlags::CLOEXEC)?;
+    Ok(Handle::real(File::from(fd)))
+}
 
 /// Gives a fresh thing its owner, then its mode again, which chown(2) may have cut.
 fn settle_birth(made: &File, birth: Birth) -> io::Result<()> {

@@ -168,8 +168,8 @@ impl Queue {
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
             Content::Message(message) => Ok(Some(*message)),
-            Content::Placeholder => Err(Error::Damaged { path, why: "it was never finished".into() }),
-            Content::Bad(why) => Err(Error::Damaged { path, why }),
+            Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
+            Content::Bad(_, why) => Err(Error::Damaged { path, why }),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
         }
     }

@@ -264,8 +264,10 @@ impl Queue {
         let message = match message::load(disk, file, held, self.depth(lease))? {
             Content::Message(message) => message,
             Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(file_name), why }),
-            Content::Placeholder => return self.set_aside(dir, file_name, "it was never finished").map(|()| Try::Gone),
-            Content::Bad(why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Gone),
+            Content::Placeholder(_lock) => {
+                return self.set_aside(dir, file_name, "it was never finished").map(|()| Try::Gone);
+            }
+            Content::Bad(_lock, why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Gone),
         };
         if let Lease::Timed(_) = lease {
             disk.touch(message.file())?;

@@ -40,8 +40,9 @@ pub(super) enum Depth {
 #[derive(Debug)]
 pub(super) enum Content {
     Message(Box<Message>),
-    Placeholder,
-    Bad(String),
+    /// The file stays open, and so its lock held, until the caller has acted on its name.
+    Placeholder(File),
+    Bad(File, String),
     Unknown(String),
 }
 
@@ -58,14 +59,14 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
     bytes.truncate(filled);
     let (header, end) = match header::read(&bytes) {
         Start::Header(header, end) => (*header, end),
-        Start::Placeholder => return Ok(Content::Placeholder),
-        Start::Bad(why) => return Ok(Content::Bad(why)),
+        Start::Placeholder => return Ok(Content::Placeholder(file)),
+        Start::Bad(why) => return Ok(Content::Bad(file, why)),
         Start::Unknown(why) => return Ok(Content::Unknown(why)),
     };
     let size = header.size_bytes;
     if (end as u64).checked_add(size).is_none_or(|whole| whole > stat.size) {
         let there = stat.size.saturating_sub(end as u64);
-        return Ok(Content::Bad(format!("its body has {there} bytes, not {size}")));
+        return Ok(Content::Bad(file, format!("its body has {there} bytes, not {size}")));
     }
     let line = bytes[..end].to_vec();
     let mut message = Message { disk: disk.clone(), file, stat, header, line, body: None, lock: None };
@@ -76,13 +77,13 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
         if have < body.len() {
             let rest = &mut body[have..];
             if disk.read_full(&message.file, rest, (end + have) as u64)? < rest.len() {
-                return Ok(Content::Bad("its body ends early".into()));
+                return Ok(Content::Bad(message.file, "its body ends early".into()));
             }
         }
         let mut sum = header::checksum(&message.line);
         sum.update(&body);
         if !message.header.agrees(sum) {
-            return Ok(Content::Bad("its checksum does not match".into()));
+            return Ok(Content::Bad(message.file, "its checksum does not match".into()));
         }
         message.body = Some(body);
     } else if depth == Depth::Whole {
@@ -92,7 +93,7 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
             match reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(_) => (),
-                Err(Error::Damaged { why, .. }) => return Ok(Content::Bad(why)),
+                Err(Error::Damaged { why, .. }) => return Ok(Content::Bad(message.file, why)),
                 Err(error) => return Err(error),
             }
         }
@@ -162,14 +163,16 @@ impl Message {
     /// A private copy of the body without a name, checked: what a job reads as its stdin. It lives as long as it is open.
     pub fn private_copy(&self, dir: &crate::fs::Dir) -> Result<File> {
         let copy = self.disk.create_unnamed(dir)?;
-        let size = self.header.size_bytes;
-        let mut done = 0;
-        while done < size {
-            match self.disk.copy(&self.file, self.body_at() + done, &copy, done, size - done)? {
-                0 => return Err(self.damaged("its body ends early")),
-                copied => done += copied,
+        let copy = match self.copy_into(&copy) {
+            // A full disk must be drainable, and this is how it is drained.
+            Err(error) if error.no_room() => {
+                let in_memory = self.disk.create_in_memory(dir)?;
+                self.copy_into(&in_memory)?;
+                in_memory
             }
-        }
+            copied => copied.map(|()| copy)?,
+        };
+        let size = self.header.size_bytes;
         // The copy is what the job will see, so the copy is what is checked.
         let mut sum = header::checksum(&self.line);
         let mut buffer = vec![0; 256 << 10];
@@ -186,6 +189,18 @@ impl Message {
             return Err(self.damaged("its checksum does not match"));
         }
         Ok(copy)
+    }
+
+    fn copy_into(&self, copy: &File) -> Result<()> {
+        let size = self.header.size_bytes;
+        let mut done = 0;
+        while done < size {
+            match self.disk.copy(&self.file, self.body_at() + done, copy, done, size - done)? {
+                0 => return Err(self.damaged("its body ends early")),
+                copied => done += copied,
+            }
+        }
+        Ok(())
     }
 
     fn damaged(&self, why: &str) -> Error {

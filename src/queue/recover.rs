@@ -136,14 +136,14 @@ impl Queue {
                 recovered.published += 1;
                 Ok(())
             }
-            Content::Placeholder => {
+            Content::Placeholder(_lock) => {
                 recovered.deleted += 1;
                 match disk.unlink(tmp, name) {
                     Err(error) if error.missing() => Ok(()),
                     gone => Ok(gone?),
                 }
             }
-            Content::Bad(why) => {
+            Content::Bad(_lock, why) => {
                 recovered.ended += 1;
                 self.set_aside(tmp, name, &why)
             }

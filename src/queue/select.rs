@@ -59,7 +59,7 @@ impl Queue {
         let message = match message::load(disk, file, stat, Depth::Header)? {
             Content::Message(message) => message,
             Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(&place.file_name), why }),
-            Content::Placeholder | Content::Bad(_) => {
+            Content::Placeholder(_lock) | Content::Bad(_lock, _) => {
                 let path = dir.path().join(&place.file_name);
                 self.set_aside(&dir, &place.file_name, "it was dead-lettered, and is no whole message")?;
                 return Err(Error::Damaged { path, why: "set aside in damaged/".into() });

@@ -75,7 +75,10 @@ pub struct Key {
     pub flag: &'static str,
     pub value_name: &'static str,
     pub builtin: &'static str,
+    /// In a few words.
     pub help: &'static str,
+    /// In a sentence.
+    pub more: &'static str,
 }
 
 /// Every setting there is.
@@ -85,42 +88,48 @@ pub const KEYS: [Key; 6] = [
         flag: "max-attempts",
         value_name: "N",
         builtin: "8",
-        help: "How often a message is delivered before it is dead-lettered",
+        help: "Deliveries before it is dead-lettered",
+        more: "How often a message is delivered before it is dead-lettered; a lost worker counts, a shutdown does not.",
     },
     Key {
         name: "backoff",
         flag: "backoff",
         value_name: "FROM..TO",
         builtin: "1s..1h",
-        help: "Delay before a retry: doubles from FROM to TO, with jitter; one duration for a fixed one",
+        help: "Delay before a retry, doubling",
+        more: "It doubles from FROM to TO, with jitter; one duration is a fixed delay.",
     },
     Key {
         name: "lease",
         flag: "lease",
         value_name: "DURATION",
         builtin: "10m",
-        help: "How long a one-shot claim holds unless extended",
+        help: "How long mq claim holds",
+        more: "Unless it is extended. The jobs of mq work hold their messages as long as they take.",
     },
     Key {
         name: "timeout",
         flag: "timeout",
         value_name: "DURATION",
         builtin: "none",
-        help: "After how long a worker stops a job: a failed attempt",
+        help: "After how long a job is stopped",
+        more: "By mq work; a failed attempt.",
     },
     Key {
         name: "sync",
         flag: "sync",
         value_name: "send|all|none",
         builtin: "send",
-        help: "What survives a power cut: sends and dead-letterings, claims and acks too, or nothing",
+        help: "What is flushed",
+        more: "What survives a power cut: send, what was sent or dead-lettered; all, what was claimed or acknowledged too; none, nothing.",
     },
     Key {
         name: "mode",
         flag: "mode",
         value_name: "OCTAL",
         builtin: "0700",
-        help: "Permissions of the queue's directories; its files have the same without the x bits",
+        help: "Permissions of directories",
+        more: "Of the queue's; its files have the same without the x bits.",
     },
 ];
 

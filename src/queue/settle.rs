@@ -307,8 +307,8 @@ impl Queue {
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
             Content::Message(message) => Ok(Claim { name, message: *message, started: stat.changed, grip }),
-            Content::Placeholder => Err(Error::Damaged { path, why: "it was never finished".into() }),
-            Content::Bad(why) => Err(Error::Damaged { path, why }),
+            Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
+            Content::Bad(_, why) => Err(Error::Damaged { path, why }),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
         }
     }
@@ -368,8 +368,8 @@ impl Queue {
                 message.keep(probe);
                 Ok(Some(Claim { name, message: *message, started: stat.changed, grip: Grip::Ours }))
             }
-            Content::Placeholder => self.set_aside(dir, &file_name, "it was never finished").map(|()| None),
-            Content::Bad(why) => self.set_aside(dir, &file_name, &why).map(|()| None),
+            Content::Placeholder(_lock) => self.set_aside(dir, &file_name, "it was never finished").map(|()| None),
+            Content::Bad(_lock, why) => self.set_aside(dir, &file_name, &why).map(|()| None),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
         }
     }

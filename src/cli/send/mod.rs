@@ -37,22 +37,30 @@ When it exits 0, the messages survive kill -9 and a power cut.
 pub struct Args {
     /// A name, or a path with a slash in it [default: default]
     queue: Option<String>,
-    /// Bodies, each a message that ends in a newline; without any, stdin is the body
+    /// Bodies, a message each; without any, stdin is the body
+    ///
+    /// A body that does not end in a newline gets one, as echo would write it.
     #[arg(conflicts_with = "input")]
     body: Vec<OsString>,
-    /// The body is in this file, byte for byte (several: a message each)
+    /// The body is in this file (several: a message each)
+    ///
+    /// Byte for byte, and of any size.
     #[arg(long, value_name = "FILE", group = "input")]
     file: Vec<PathBuf>,
     /// A message for each line of stdin
     #[arg(long, group = "input")]
     lines: bool,
-    /// A message for each NUL-ended record of stdin, as find -print0 writes them
+    /// A message for each NUL-ended record of stdin
+    ///
+    /// As find -print0 writes them; byte for byte.
     #[arg(short = '0', long, group = "input")]
     null: bool,
-    /// A message for each JSON object of stdin, one a line (mq help json)
+    /// A message for each JSON object of stdin
+    ///
+    /// One a line; mq help json lists the fields.
     #[arg(long, group = "input")]
     jsonl: bool,
-    /// A header, which a job finds as $MQ_H_NAME
+    /// A header; a job finds it as $MQ_H_NAME
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The media type of the bodies
@@ -64,20 +72,26 @@ pub struct Args {
     /// Deliver no sooner than after this time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "at")]
     delay: Option<Duration>,
-    /// Deliver no sooner than at this time: RFC 3339, @SECONDS, 'YYYY-MM-DD HH:MM', HH:MM, 'tomorrow HH:MM'
+    /// Deliver no sooner than then, like 'tomorrow 08:00'
+    ///
+    /// RFC 3339, @SECONDS, or in the time zone of $TZ: 'YYYY-MM-DD HH:MM', HH:MM, 'tomorrow HH:MM'.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// Publish what has come at least this often, or every 1000 records, instead of all at the end
+    /// Publish records this often, not all at the end
+    ///
+    /// And every 1000 records. Each part is published whole, and durably.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     flush: Option<Duration>,
-    /// Publish only if the body has exactly this size: bytes, or with K M G T
+    /// Publish only a body of exactly this size
+    ///
+    /// In bytes, or with K M G T; for what comes through a pipe that may break.
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["lines", "null", "jsonl"])]
     size: Option<u64>,
     /// An empty stdin is a message too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_empty: bool,
     /// Leave out the newline that ends the body of a BODY argument or a line
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_newline: bool,
     /// Print the ids, also of records
     #[arg(long)]

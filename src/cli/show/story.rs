@@ -118,10 +118,12 @@ fn hex(at: usize, bytes: &[u8]) -> String {
 }
 
 fn attempt(attempt: &Attempt, out: &mut Out) -> Result<()> {
-    let mut how = how(attempt);
-    // What was said, unless it is how the attempt ended, in other words.
-    let reason = attempt.reason.as_deref().filter(|reason| *reason != how);
-    if let Some(took) = attempt.duration_s {
+    // What somebody said about it has a line of its own; what mq says is how it ended.
+    let (mut how, said) = match attempt.outcome {
+        Outcome::Ok | Outcome::Nack | Outcome::Dead => (attempt.outcome.word().to_string(), attempt.reason.as_deref()),
+        _ => (attempt.summary(), None),
+    };
+    if let Some(took) = attempt.duration_s.filter(|_| attempt.outcome != Outcome::Timeout) {
         how.push_str(&format!(" after {}", seconds(took)));
     }
     if attempt.uncounted {
@@ -129,8 +131,8 @@ fn attempt(attempt: &Attempt, out: &mut Out) -> Result<()> {
     }
     let tint = if attempt.outcome == Outcome::Ok { Tint::Good } else { Tint::Bad };
     event(&format!("attempt {}", attempt.attempt), &attempt.started_at, &how, tint, out)?;
-    if let Some(reason) = reason {
-        indented(reason, out)?;
+    if let Some(said) = said {
+        indented(said, out)?;
     }
     let Some(stderr) = &attempt.stderr else { return Ok(()) };
     let lines: Vec<&str> = stderr.lines().collect();
@@ -155,41 +157,6 @@ fn event(what: &str, at: &str, how: &str, tint: Tint, out: &mut Out) -> Result<(
         Tint::Title.paint(&format!("{what:<10}")),
         tint.paint(&shown(how, Screen::Line))
     ))
-}
-
-fn how(attempt: &Attempt) -> String {
-    match (attempt.outcome, attempt.exit, attempt.signal) {
-        (Outcome::Exit, Some(code), _) => format!("exit {code}"),
-        (Outcome::Signal | Outcome::Timeout | Outcome::Cancelled, _, Some(signal)) => {
-            let word = if attempt.outcome == Outcome::Signal { "" } else { attempt.outcome.word() };
-            format!("{word} signal {signal}{}", name_of(signal)).trim_start().to_string()
-        }
-        (outcome, ..) => outcome.word().to_string(),
-    }
-}
-
-/// Names of the signals that end jobs (signal(7)).
-fn name_of(signal: i32) -> &'static str {
-    match signal {
-        libc::SIGHUP => " (HUP)",
-        libc::SIGINT => " (INT)",
-        libc::SIGQUIT => " (QUIT)",
-        libc::SIGILL => " (ILL)",
-        libc::SIGTRAP => " (TRAP)",
-        libc::SIGABRT => " (ABRT)",
-        libc::SIGBUS => " (BUS)",
-        libc::SIGFPE => " (FPE)",
-        libc::SIGKILL => " (KILL)",
-        libc::SIGUSR1 => " (USR1)",
-        libc::SIGSEGV => " (SEGV)",
-        libc::SIGUSR2 => " (USR2)",
-        libc::SIGPIPE => " (PIPE)",
-        libc::SIGALRM => " (ALRM)",
-        libc::SIGTERM => " (TERM)",
-        libc::SIGXCPU => " (XCPU)",
-        libc::SIGXFSZ => " (XFSZ)",
-        _ => "",
-    }
 }
 
 fn seconds(took: f64) -> String {

@@ -156,8 +156,8 @@ impl Check<'_, '_> {
             Content::Unknown(why) => {
                 return Err(Error::Unknown { path: dir.path().join(&place.file_name), why });
             }
-            Content::Placeholder => "it was never finished".to_string(),
-            Content::Bad(why) => why,
+            Content::Placeholder(_) => "it was never finished".to_string(),
+            Content::Bad(_, why) => why,
         };
         let mut detail = why.clone();
         let mut left = false;

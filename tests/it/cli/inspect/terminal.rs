@@ -122,7 +122,7 @@ fn a_story_is_told() {
         "1 of 1",
         "Trace: 7",
         "  second line",
-        "signal 9 (KILL)",
+        "signal 9 (SIGKILL) after",
         "  | out of luck",
     ] {
         assert!(seen.contains(part), "{part:?} is not in {seen}");
