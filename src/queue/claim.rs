@@ -184,6 +184,13 @@ impl Queue {
         // First what is left of the last listing, then a fresh one: a bucket counts as empty only when it was just listed.
         for fresh in [false, true] {
             if fresh {
+                if cached {
+                    // It may have been removed and made anew since it was opened: list the one that is there now.
+                    cursor.dir = match self.disk.open_dir(parent, bucket) {
+                        Err(error) if error.missing() => break,
+                        opened => opened?,
+                    };
+                }
                 cursor.names = self.message_names(&cursor.dir)?;
                 busy = false;
                 if cursor.names.is_empty() {

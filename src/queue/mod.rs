@@ -199,7 +199,9 @@ impl Queue {
                 // ENOENT is a question: is the source gone, or was the target's directory removed after we opened it?
                 Err(error) if error.missing() => match self.disk.stat_at(from, name) {
                     Ok(_) => self.still_here()?,
-                    Err(_) => return Err(error.into()),
+                    Err(source) if source.missing() => return Err(error.into()),
+                    // Unreadable is not gone.
+                    Err(source) => return Err(source.into()),
                 },
                 moved => return Ok(moved?),
             }

@@ -208,7 +208,7 @@ fn a_sender_that_is_killed_leaves_nothing_that_stays() {
         exec 3>&-
         mq claim jobs
         echo $?
-        find root/jobs/tmp -type f | wc -l";
+        find root/jobs/tmp root/jobs/damaged -type f | wc -l";
     sandbox.sh(script).code(0).prints("1\n1\n0\n");
     // The same for a batch.
     let script = "
@@ -220,7 +220,7 @@ fn a_sender_that_is_killed_leaves_nothing_that_stays() {
         exec 3>&-
         mq claim jobs
         echo $?
-        find root/jobs/tmp -mindepth 1 | wc -l";
+        find root/jobs/tmp root/jobs/damaged -mindepth 1 | wc -l";
     sandbox.sh(script).code(0).prints("1\n0\n");
 }
 

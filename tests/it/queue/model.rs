@@ -302,7 +302,7 @@ impl Test {
         let to = elsewhere.then(|| Queue::open(queue.disk(), Path::new(PATHS[1 - at])).unwrap());
         let Moved::To(id) = queue.redrive(&place, to.as_ref()).unwrap() else { panic!("it was gone") };
         let message = self.message(&body);
-        message.history.push(super::reference::Past { attempt: 0, outcome: "redrive".into(), uncounted: false });
+        message.redriven();
         assert!(elsewhere || id == message.id);
         (message.id, message.attempts, message.state) = (id, 0, State::Ready);
         message.queue = if elsewhere { 1 - at } else { at };

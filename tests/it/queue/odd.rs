@@ -106,6 +106,26 @@ fn a_twin_that_becomes_due_stops_no_claim() {
 }
 
 #[test]
+fn a_bucket_that_was_made_anew_is_looked_at() {
+    let (mut world, disk) = world();
+    let send = |world: &mut World, body: &[u8]| world.send(&disk, Q, body, urgent(9)).unwrap();
+    send(&mut world, b"first");
+    send(&mut world, b"second");
+    let (worker, other) = (world.open(), world.open());
+    let mut scout = Scout::new();
+    let Found::Claim(first) = worker.claim(&mut scout, Lease::Live).unwrap() else { panic!("nothing there") };
+    let second = claim_one(&other, Lease::Live).unwrap();
+    world.machine.reboot();
+    send(&mut world, b"in a younger bucket");
+    // The old bucket is empty: whoever passes by removes it. Then its message comes home.
+    claim_one(&other, Lease::Live).unwrap().ack(&other).unwrap();
+    second.nack(&other, Again::Now, Counting::Uncounted, None).unwrap();
+    scout.woken();
+    let Found::Claim(next) = worker.claim(&mut scout, Lease::Live).unwrap() else { panic!("it was not seen") };
+    assert_eq!((body_of(&first).unwrap(), body_of(&next).unwrap()), (b"first".to_vec(), b"second".to_vec()));
+}
+
+#[test]
 fn what_is_no_message_stops_no_claim_and_stays_where_it_is() {
     let (mut world, disk) = world();
     world.send(&disk, Q, b"urgent", urgent(7)).unwrap();

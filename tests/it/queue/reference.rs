@@ -64,6 +64,13 @@ impl Message {
         }
     }
 
+    /// Records a redrive, unless the last record is one: that of a redrive that was killed before its rename.
+    pub fn redriven(&mut self) {
+        if self.history.last().is_none_or(|past| past.outcome != "redrive") {
+            self.history.push(Past { attempt: 0, outcome: "redrive".to_string(), uncounted: false });
+        }
+    }
+
     /// Where a failed message goes: for ever, or back.
     pub fn fail(&mut self, otherwise: State) {
         self.state = if self.attempts >= MAX_ATTEMPTS { State::Dead } else { otherwise };
