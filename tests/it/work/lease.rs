@@ -5,8 +5,9 @@ use crate::support::sandbox::Sandbox;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::time::Instant;
 
-/// A job that says who it is and then waits for the file `go`.
-const WAITS: &str = "echo $$ >>started; while [ ! -e go ]; do sleep 0.01; done; echo $MQ_ATTEMPT >>done";
+/// A job that says who it is and then waits for the file `go`, or for the end of the sandbox.
+const WAITS: &str =
+    "echo $$ >>started; while [ ! -e go ] && [ -e started ]; do sleep 0.01; done; echo $MQ_ATTEMPT >>done";
 
 fn pid(text: &str) -> Pid {
     Pid::from_raw(text.trim_end().parse().unwrap()).unwrap()

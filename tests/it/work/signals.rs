@@ -13,7 +13,7 @@ fn busy(sandbox: &Sandbox, flags: &[&str], script: &str) -> Beside {
     worker
 }
 
-const WAITS: &str = "echo $$ >>started; while [ ! -e go ]; do sleep 0.01; done; echo done >>done";
+const WAITS: &str = "echo $$ >>started; while [ ! -e go ] && [ -e started ]; do sleep 0.01; done; echo done >>done";
 
 #[test]
 fn the_first_lets_jobs_finish_and_claims_no_more() {
@@ -76,7 +76,7 @@ fn a_stop_timeout_is_as_good_as_the_second() {
 #[test]
 fn a_job_that_ends_by_itself_after_the_first_counts() {
     let sandbox = Sandbox::new();
-    let script = "echo $$ >>started; while [ ! -e go ]; do sleep 0.01; done; exit 3";
+    let script = "echo $$ >>started; while [ ! -e go ] && [ -e started ]; do sleep 0.01; done; exit 3";
     let mut worker = busy(&sandbox, &["-j", "1"], script);
     worker.signal(Signal::TERM);
     std::fs::write(sandbox.dir().join("go"), "").unwrap();
