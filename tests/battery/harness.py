@@ -100,15 +100,6 @@ def stat_of(pid):
     return fields[0], int(fields[1]), int(fields[2])
 
 
-def words_of(pid):
-    """The command line of a process; nothing where it is gone."""
-    try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            return file.read().split("\0")
-    except OSError:
-        return []
-
-
 def descendants():
     """Every living process that we started, whoever started it for us: pid -> (state, parent, group)."""
     table, children = {}, {}
@@ -202,9 +193,9 @@ def filled(content):
     return file
 
 
-def call(mq, *arguments, given=None):
+def call(*command, given=None):
     """Runs mq to its end: (exit code, stdout, stderr); negative: the signal that ended it."""
-    done = subprocess.run([mq, *arguments], input=given, capture_output=True, check=False, process_group=0)
+    done = subprocess.run(command, input=given, capture_output=True, check=False, process_group=0)
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace").strip()
 
 
