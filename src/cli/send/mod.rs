@@ -243,7 +243,11 @@ fn many_files(args: &Args, queue: &Queue, envelope: &Envelope, files: Vec<Source
 
 /// Publishes a batch. Once it is committed nothing fails the send: what is left to do is done by whoever comes next.
 fn finish(batch: crate::queue::Batch<'_>, ids: &mut Ids) -> Result<()> {
-    if let Some(error) = batch.publish(|id| ids.sent(id))? {
+    let total = ids.count + u64::from(batch.len());
+    let unseen = batch.publish(|id| ids.sent(id))?;
+    // Committed is sent, also where no id could be given out yet.
+    ids.count = total;
+    if let Some(error) = unseen {
         say(&format!("sent, but not all of it can be seen yet: {error}; the next mq claim or work finishes it"));
     }
     ids.flush();

@@ -148,6 +148,10 @@ impl Check<'_, '_> {
         };
         let stat = disk.stat(&file)?;
         let (links, identity) = (stat.links, stat.identity);
+        if links == 0 {
+            // Acknowledged or removed since it was opened.
+            return Ok(None);
+        }
         let why = match message::load(disk, file, stat, Depth::Whole)? {
             Content::Message(message) => {
                 let seen = twins::Seen::new(place, &message);

@@ -111,6 +111,18 @@ fn what_ls_prints_send_takes_again() {
 }
 
 #[test]
+fn a_batch_that_is_committed_is_sent_even_if_nobody_can_see_it_yet() {
+    let sandbox = Sandbox::new();
+    sandbox.mq(["create", "jobs"]).ok();
+    // Something stands where the first rename has to go: all is durable by then.
+    let way = sandbox.queue("jobs").join("ready/4");
+    std::fs::write(&way, "").unwrap();
+    sandbox.mq_stdin(["send", "jobs", "--lines"], "1\n2\n").code(0).says("sent, but not all of it can be seen yet");
+    std::fs::remove_file(&way).unwrap();
+    sandbox.mq(["work", "jobs", "--drain", "--", "cat"]).code(0).prints("1\n2\n");
+}
+
+#[test]
 fn with_flush_what_has_come_is_there_before_the_input_ends() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command(["send", "jobs", "--lines", "--flush", "10ms", "--ids"]);
