@@ -5,6 +5,7 @@ mod config;
 mod files;
 mod input;
 mod inspect;
+mod protections;
 mod race;
 mod records;
 mod send;

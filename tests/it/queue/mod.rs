@@ -8,6 +8,7 @@ mod meanwhile;
 mod mess;
 mod model;
 mod odd;
+mod protections;
 mod reference;
 mod survey;
 mod verbs;
