@@ -272,7 +272,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__create)
-            opts="-q -h --root --quiet --color --max-attempts --backoff --lease --timeout --sync --mode --help"
+            opts="-q -h --root --quiet --color --max-attempts --backoff --lease --timeout --sync --mode --group-on-dead --max-messages --max-bytes --max-body --min-free --on-full --rate --burst --max-in-flight --ttl --on-expire --retain --done-for --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,6 +307,58 @@ _mq() {
                     return 0
                     ;;
                 --mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group-on-dead)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-body)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-full)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --burst)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-in-flight)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-expire)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --done-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -949,7 +1001,7 @@ _mq_complete() {
                 fi
                 return 0
                 ;;
-            -*) [[ ' --at --backoff --color --content-type --delay --file --flush --for --header --jobs --lease --match --max-attempts --mode --older-than --on --outcome --priority --reason --root --size --state --stderr --stop-timeout --sync --timeout --to --unset --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
+            -*) [[ ' --at --backoff --burst --color --content-type --delay --done-for --file --flush --for --group-on-dead --header --jobs --lease --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
             *)
                 case $command in
                     '' | 'dlq') command=${command:+$command }$word ;;

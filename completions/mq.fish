@@ -257,6 +257,19 @@ complete -c mq -n "__fish_mq_using_subcommand create" -l lease -d 'How long mq c
 complete -c mq -n "__fish_mq_using_subcommand create" -l timeout -d 'After how long a job is stopped [default: none]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l sync -d 'What is flushed [default: send]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l mode -d 'Permissions of directories [default: 0700]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l group-on-dead -d 'What a dead message does to its group [default: continue]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-messages -d 'Most messages that wait or are in hand [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-bytes -d 'Most bytes of their bodies [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-body -d 'Largest body of one message [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l min-free -d 'What sends leave free on the disk [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l on-full -d 'What a send to a full queue does [default: reject]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l rate -d 'Most claims in a time, like 10/s [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l burst -d 'Claims that may come at once under a rate [default: 1]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-in-flight -d 'Most messages claimed at once [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l ttl -d 'How long a message may wait [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l on-expire -d 'What becomes of an expired message [default: dead]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l retain -d 'How long acknowledged messages are kept [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l done-for -d 'How long a completion is remembered [default: 1d]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand config" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
@@ -314,7 +327,7 @@ end
 
 # The words before the one at hand that are no options and no values of options: the command, and what it was given.
 function __mq_words
-    set -l valued --at --backoff --color --content-type --delay --file --flush --for --header --jobs --lease --match --max-attempts --mode --older-than --on --outcome --priority --reason --root --size --state --stderr --stop-timeout --sync --timeout --to --unset --wait -H -j -n -p
+    set -l valued --at --backoff --burst --color --content-type --delay --done-for --file --flush --for --group-on-dead --header --jobs --lease --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --wait -H -j -n -p
     set -l skip
     for word in (commandline -opc)[2..]
         if test -n "$skip"

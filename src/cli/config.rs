@@ -74,7 +74,7 @@ fn print(queue: &Queue, args: &Args) -> Result<()> {
         let from = if settings.said(key).is_some() { "queue.json" } else { "built-in" };
         let value = settings.value(key);
         let mut line = match on_terminal() {
-            true => format!("{:<14} {value:<12} {from}", key.name),
+            true => format!("{:<14} {value:<14} {from}", key.name),
             false => format!("{}\t{value}\t{from}", key.name),
         };
         if key.name == "backoff" && on_terminal() {

@@ -76,7 +76,8 @@ impl From<&Error> for Exit {
             Error::BadQueue { .. } | Error::Refused { .. } | Error::Damaged { .. } | Error::Unknown { .. } => {
                 Exit::Data
             }
-            Error::Differs { .. } => Exit::Exists,
+            Error::Differs { .. } | Error::Duplicate { .. } => Exit::Exists,
+            Error::Limit { .. } => Exit::Limit,
             Error::Lost { .. } => Exit::Lost,
             Error::Held { .. } | Error::Busy { .. } | Error::Raced { .. } | Error::Elsewhere { .. } => Exit::Again,
         }

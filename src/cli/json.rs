@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 /// Every field that mq writes about a message, in order. `send --jsonl` takes the ones a sender decides and ignores the rest.
-pub const FIELDS: [&str; 21] = [
+pub const FIELDS: [&str; 24] = [
     "id",
     "uid",
     "queue",
@@ -25,6 +25,9 @@ pub const FIELDS: [&str; 21] = [
     "headers",
     "content_type",
     "group",
+    "unique",
+    "unique_until",
+    "expires_at",
     "reason",
     "redrives",
     "body",
@@ -125,6 +128,17 @@ fn finish(
     }
     if let Some(content_type) = &message.header.content_type {
         map.insert("content_type".into(), content_type.clone().into());
+    }
+    let header = &message.header;
+    if let Some(group) = &header.group {
+        map.insert("group".into(), group.clone().into());
+    }
+    if let Some(unique) = header.unique() {
+        map.insert("unique".into(), unique.key.into());
+        map.insert("unique_until".into(), unique.until.to_string().into());
+    }
+    if let Some(expires) = header.expires() {
+        map.insert("expires_at".into(), expires.rfc3339().into());
     }
     let reason = reason.map(str::to_string).or_else(|| history.last().map(crate::queue::Attempt::summary));
     if let Some(reason) = reason {

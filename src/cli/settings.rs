@@ -24,7 +24,7 @@ impl clap::Args for SettingFlags {
             let help = format!("{} [default: {}]", key.help, key.builtin);
             let more = format!("{}\n\n{} [default: {}]", key.help, key.more, key.builtin);
             let arg = Arg::new(key.name).long(key.flag).value_name(key.value_name).help_heading("Settings");
-            let mut arg = arg.help(help).long_help(more);
+            let mut arg = arg.help(help).long_help(more).hide_short_help(!key.common);
             if key.name != key.flag {
                 arg = arg.alias(key.name);
             }

@@ -6,7 +6,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
-use super::name::{Attempts, BUCKET_SIZE, COMMIT, Id, Name, Part, Priority};
+use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Id, Name, Part, Priority};
 use super::send::Writing;
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -83,6 +83,8 @@ impl Batch<'_> {
             number: self.count % BUCKET_SIZE,
             priority: envelope.priority.unwrap_or(Priority::DEFAULT),
             due: envelope.due,
+            group: envelope.group.as_deref().map(GroupMark::of),
+            unique: envelope.unique.is_some(),
         };
         let uid = Uid::new(disk.random()?);
         let line = Line::new(envelope, &uid, disk.now()).map_err(|why| Error::Refused { why })?;

@@ -5,8 +5,9 @@
 //! covers the header with the checksum's own digits as zeros, and the body. After publishing, neither ever changes.
 
 use super::name::{Priority, base32};
-use crate::time::Time;
+use crate::time::{Time, format_duration, parse_duration};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The message format this mq writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -45,6 +46,65 @@ pub struct Envelope {
     pub content_type: Option<String>,
     /// In the order they were given; names are unique when folded to variables.
     pub headers: Vec<(String, String)>,
+    /// Its ordering key: messages of one are delivered in order and one at a time. Checked by [`check_key`].
+    pub group: Option<String>,
+    /// While a message of this key is in the queue, there is no second one.
+    pub unique: Option<Unique>,
+    /// Not delivered after then.
+    pub expires: Option<Time>,
+}
+
+/// A key that one message of a queue may have at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unique {
+    /// Checked by [`check_key`].
+    pub key: String,
+    pub until: Until,
+}
+
+/// How long a unique key is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until the message is claimed for the first time: one that runs, and one more.
+    Claimed,
+    /// Until the message is acknowledged, dead-lettered or removed.
+    Settled,
+    /// For so long from the send on, whatever becomes of the message.
+    For(Duration),
+}
+
+/// Keys are no longer than this, in bytes, as in the hosted queues: a hash of something longer is a good key.
+pub const KEY_MAX: usize = 128;
+
+/// Whether this can be a group or a unique key. The error says what is allowed.
+pub fn check_key(key: &str) -> Result<(), String> {
+    if key.is_empty() || key.len() > KEY_MAX || key.chars().any(char::is_control) {
+        return Err(format!("{key:?} is not a key of 1 to {KEY_MAX} bytes without control characters"));
+    }
+    Ok(())
+}
+
+impl Until {
+    /// `claimed`, `settled` or a duration.
+    pub fn parse(text: &str) -> Result<Until, String> {
+        match text {
+            "claimed" => Ok(Until::Claimed),
+            "settled" => Ok(Until::Settled),
+            text => parse_duration(text)
+                .map(Until::For)
+                .map_err(|_| format!("'{text}' is not claimed, settled or a duration like 10m")),
+        }
+    }
+}
+
+impl std::fmt::Display for Until {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Until::Claimed => f.write_str("claimed"),
+            Until::Settled => f.write_str("settled"),
+            Until::For(length) => f.write_str(&format_duration(*length)),
+        }
+    }
 }
 
 impl Envelope {
@@ -97,6 +157,15 @@ pub struct Header {
     #[serde(default)]
     due_us: Option<u64>,
     #[serde(default)]
+    expires_us: Option<u64>,
+    /// The ordering key.
+    #[serde(default)]
+    pub group: Option<String>,
+    #[serde(default)]
+    unique: Option<String>,
+    #[serde(default)]
+    unique_until: Option<String>,
+    #[serde(default)]
     pub content_type: Option<String>,
     #[serde(default)]
     pub headers: serde_json::Map<String, serde_json::Value>,
@@ -108,6 +177,26 @@ impl Header {
     }
     pub fn due(&self) -> Option<Time> {
         self.due_us.map(Time::from_micros)
+    }
+    /// Not delivered after then.
+    pub fn expires(&self) -> Option<Time> {
+        self.expires_us.map(Time::from_micros)
+    }
+    pub fn unique(&self) -> Option<Unique> {
+        let until = self.unique_until.as_deref().and_then(|text| Until::parse(text).ok());
+        self.unique.clone().map(|key| Unique { key, until: until.unwrap_or(Until::Settled) })
+    }
+    /// What its sender said, to send it again: all but when it is due and when it expires.
+    pub fn envelope(&self) -> Envelope {
+        Envelope {
+            priority: Some(self.priority()),
+            due: None,
+            content_type: self.content_type.clone(),
+            headers: self.values().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            group: self.group.clone(),
+            unique: None,
+            expires: None,
+        }
     }
     /// Header values as text, in order.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -122,6 +211,14 @@ struct Tail<'a> {
     priority: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
@@ -154,6 +251,10 @@ impl Line {
             sent_at: now.rfc3339(),
             priority: envelope.priority.unwrap_or(Priority::DEFAULT).level(),
             due_us: envelope.due.map(Time::micros),
+            expires_us: envelope.expires.map(Time::micros),
+            group: envelope.group.as_deref(),
+            unique: envelope.unique.as_ref().map(|unique| unique.key.as_str()),
+            unique_until: envelope.unique.as_ref().map(|unique| unique.until.to_string()),
             content_type: envelope.content_type.as_deref(),
             headers: Pairs(&envelope.headers),
         };

@@ -31,7 +31,7 @@ pub use claim::{Found, Nothing, Scout};
 pub use create::Created;
 pub use error::{Error, Result};
 pub use fsck::{Finding, Mended, Repair, Trouble};
-pub use header::{Envelope, FORMAT, HEADER_MAX, HEADERS_MAX, Header, Uid, variable};
+pub use header::{Envelope, FORMAT, HEADER_MAX, HEADERS_MAX, Header, KEY_MAX, Uid, Unique, Until, check_key, variable};
 pub use history::{Attempt, HISTORY_MAX, History, Outcome, Record, Redrive, STDERR_MAX};
 pub use message::{Message, Reader};
 pub use pause::Pause;
@@ -39,7 +39,7 @@ pub use receipt::Receipt;
 pub use recover::Recovered;
 pub use select::{Moved, Removed};
 pub use send::{Draft, Sent};
-pub use settings::{Backoff, KEYS, Key, Settings, Sync, key};
+pub use settings::{Backoff, KEYS, Key, OnDead, OnExpire, OnFull, Rate, Room, Settings, Sync, key, parse_size};
 pub use settle::{Again, Claim, Counting, Settled};
 pub use stats::Stats;
 

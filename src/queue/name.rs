@@ -2,12 +2,13 @@
 //! characters, so that names sort as text and a transition or a listing needs no look into the file.
 //!
 //! ```text
-//! ready, dead, done   ID-BUCKET-P-ATTEMPTS[-gGROUP]
-//! delayed             DUE-ID-BUCKET-P-ATTEMPTS[-gGROUP]
-//! claimed             ID-BUCKET-P-ATTEMPTS[-gGROUP]-LEASE-TOKEN
+//! ready, dead, done   ID-BUCKET-P-ATTEMPTS[-GROUP]
+//! delayed             DUE-ID-BUCKET-P-ATTEMPTS[-GROUP]
+//! claimed             ID-BUCKET-P-ATTEMPTS[-GROUP]-LEASE-TOKEN
+//! groups/MARK         ID-BUCKET-P-00000-gMARK
 //! ```
-//! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP 16 hexadecimal
-//! digits; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
+//! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP is
+//! `g` and its mark, 16 hexadecimal digits, for a message of a group, and `t` and the mark for a group's ticket; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
 //! characters of base32.
 
 use crate::time::Time;
@@ -26,6 +27,10 @@ pub const CLAIMED: &str = "claimed";
 pub const DEAD: &str = "dead";
 pub const DONE: &str = "done";
 pub const DAMAGED: &str = "damaged";
+/// The messages of groups, a directory each; made when the first one is sent.
+pub const GROUPS: &str = "groups";
+/// In the directory of a group without messages: the ticket that its next message takes.
+pub const PARKED: &str = "ticket";
 /// The file in a batch's directory that says: all of it is written.
 pub const COMMIT: &str = "commit";
 /// Ends the name of the file in `damaged/` that says why.
@@ -153,9 +158,46 @@ impl Attempts {
     }
 }
 
-/// Marks the messages of one group (an ordering key) in their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Marks the messages of one group (an ordering key) in their names: the 64-bit FNV-1a hash of the key (Fowler, Noll and
+/// Vo; draft-eastlake-fnv). Two keys of one mark are one group; nothing else depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupMark(u64);
+
+impl GroupMark {
+    pub fn of(key: &str) -> GroupMark {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        GroupMark(key.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+
+    /// The name of the group's directory.
+    pub(super) fn parse(text: &str) -> Option<GroupMark> {
+        let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        hex.then(|| u64::from_str_radix(text, 16).ok().map(GroupMark)).flatten()
+    }
+}
+
+impl fmt::Display for GroupMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a name says about a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grouped {
+    /// It is a message of this group.
+    Message(GroupMark),
+    /// It is the group's ticket: it stands for the group's first message, which the rest of the name is about.
+    Ticket(GroupMark),
+}
+
+impl Grouped {
+    pub fn mark(self) -> GroupMark {
+        match self {
+            Grouped::Message(mark) | Grouped::Ticket(mark) => mark,
+        }
+    }
+}
 
 /// Until when a claim holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +241,7 @@ pub struct Name {
     pub bucket: Bucket,
     pub priority: Priority,
     pub attempts: Attempts,
-    pub group: Option<GroupMark>,
+    pub group: Option<Grouped>,
 }
 
 /// The name of a claimed message.
@@ -214,7 +256,8 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}-{:05}", self.id, self.bucket, self.priority.0, self.attempts.0)?;
         match self.group {
-            Some(GroupMark(mark)) => write!(f, "-g{mark:016x}"),
+            Some(Grouped::Message(mark)) => write!(f, "-g{mark}"),
+            Some(Grouped::Ticket(mark)) => write!(f, "-t{mark}"),
             None => Ok(()),
         }
     }
@@ -258,13 +301,12 @@ impl Name {
         let priority = Priority::new(u8::try_from(digits(parts.next()?, 1)?).ok()?)?;
         let attempts = Attempts::new(u32::try_from(digits(parts.next()?, 5)?).ok()?);
         let rest = &text[41..];
-        let (group, rest) = match rest.strip_prefix("-g") {
-            Some(marked) => {
-                let mark =
-                    marked.get(..16).filter(|mark| mark.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))?;
-                (Some(GroupMark(u64::from_str_radix(mark, 16).ok()?)), &marked[16..])
-            }
-            None => (None, rest),
+        let marked = |rest: &str| GroupMark::parse(rest.get(2..18)?);
+        let (group, rest) = match rest.get(..2) {
+            Some("-g") => (Some(Grouped::Message(marked(rest)?)), &rest[18..]),
+            // A timed lease begins with a `t` too, followed by twelve digits and not sixteen.
+            Some("-t") if marked(rest).is_some() => (marked(rest).map(Grouped::Ticket), &rest[18..]),
+            _ => (None, rest),
         };
         parts.next().is_none().then_some((Name { id, bucket, priority, attempts, group }, rest))
     }
@@ -309,28 +351,43 @@ pub(super) fn due_bucket(due: Time) -> String {
     format!("{:016}", due.micros() / DELAY_BUCKET * DELAY_BUCKET)
 }
 
-/// One message of a batch, as it stands in the batch's directory: order, priority, due time.
+/// One message of a batch, as it stands in the batch's directory: order, priority, due time, and what else decides where it
+/// is put: its group, and whether it has a unique key (in its header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub number: u32,
     pub priority: Priority,
     pub due: Option<Time>,
+    pub group: Option<GroupMark>,
+    pub unique: bool,
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06}-{}-{:016}", self.number, self.priority.0, self.due.unwrap_or_default().micros())
+        write!(f, "{:06}-{}-{:016}", self.number, self.priority.0, self.due.unwrap_or_default().micros())?;
+        if let Some(mark) = self.group {
+            write!(f, "-g{mark}")?;
+        }
+        if self.unique { f.write_str("-u") } else { Ok(()) }
     }
 }
 
 impl Part {
     pub fn parse(text: &str) -> Option<Part> {
-        let mut parts = text.split('-');
+        let (fixed, mut rest) = text.split_at_checked(25)?;
+        let mut parts = fixed.split('-');
         let number = u32::try_from(digits(parts.next()?, 6)?).ok()?;
         let priority = Priority::new(u8::try_from(digits(parts.next()?, 1)?).ok()?)?;
         let due = digits(parts.next()?, 16)?;
         let due = (due > 0).then(|| Time::from_micros(due));
-        parts.next().is_none().then_some(Part { number, priority, due })
+        let mut group = None;
+        if let Some(marked) = rest.strip_prefix("-g") {
+            group = Some(GroupMark::parse(marked.get(..16)?)?);
+            rest = &marked[16..];
+        }
+        let unique = rest == "-u";
+        let whole = parts.next().is_none() && (unique || rest.is_empty());
+        whole.then_some(Part { number, priority, due, group, unique })
     }
 }
 
@@ -355,7 +412,7 @@ mod tests {
 
     #[test]
     fn names_survive_the_round_trip() {
-        for group in [None, Some(GroupMark(0xfeed))] {
+        for group in [None, Some(Grouped::Message(GroupMark(0xfeed))), Some(Grouped::Ticket(GroupMark::of("a")))] {
             let name = Name { group, ..name() };
             assert_eq!(Name::parse(&name.to_string()), Some(name.clone()));
             let due = Time::from_micros(1_764_000_000_500_000);
@@ -366,6 +423,23 @@ mod tests {
                 assert_eq!(Name::parse(&claimed.to_string()), None);
             }
         }
+    }
+
+    #[test]
+    fn parts_survive_the_round_trip() {
+        for (group, unique) in [(None, false), (Some(GroupMark(1)), false), (None, true), (Some(GroupMark(1)), true)] {
+            let part = Part { number: 7, priority: Priority::DEFAULT, due: Some(Time::from_micros(9)), group, unique };
+            assert_eq!(Part::parse(&part.to_string()), Some(part));
+            assert_eq!(Part::parse(&format!("{part}x")), None);
+        }
+        assert_eq!(Part::parse("000001-é"), None);
+    }
+
+    #[test]
+    fn a_mark_is_the_hash_of_the_key() {
+        // Two of the published test vectors.
+        assert_eq!(GroupMark::of("").to_string(), "cbf29ce484222325");
+        assert_eq!(GroupMark::of("foobar").to_string(), "85944171f73967e8");
     }
 
     #[test]

@@ -23,6 +23,18 @@ pub struct Totals {
     pub removed: u64,
     /// Dead-lettered, by any process, at any time.
     pub dead: u64,
+    /// Gone as expired, where the queue drops such messages.
+    pub expired: u64,
+    /// Gone to make room for others, where the queue drops from its full end.
+    pub dropped: u64,
+}
+
+/// No more messages than this wait or are in hand, and no more bytes: an upper bound, since nobody who acknowledges takes
+/// the lock. Counted anew when a limit seems to be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub messages: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +44,22 @@ struct Contents {
     totals: Totals,
     /// By priority: the bucket being filled and how many were put into it.
     filling: [(Time, u32); PRIORITIES as usize],
+    /// `None` until a limit is asked about.
+    held: Option<Held>,
 }
 
 impl Contents {
     /// One line of text that ends in a checksum, always of the same length, so that one write replaces it whole.
     fn encode(&self) -> String {
-        let Totals { sent, removed, dead } = self.totals;
+        let Totals { sent, removed, dead, expired, dropped } = self.totals;
         let mut text = format!("mq1 {:016} {:36} {sent:020} {removed:020} {dead:020}", self.last.micros(), self.boot);
         for (bucket, count) in self.filling {
             text.push_str(&format!(" {:016}:{count:06}", bucket.micros()));
+        }
+        text.push_str(&format!(" {expired:020} {dropped:020}"));
+        match self.held {
+            Some(Held { messages, bytes }) => text.push_str(&format!(" {messages:020} {bytes:020}")),
+            None => text.push_str(&format!(" {:20} {:20}", '-', '-')),
         }
         let sum = crc32fast::hash(text.as_bytes());
         text.push_str(&format!(" {sum:08x}\n"));
@@ -60,13 +79,17 @@ impl Contents {
         let last = Time::from_micros(words.next()?.parse().ok()?);
         let boot = words.next()?.to_string();
         let mut count = || words.next()?.parse().ok();
-        let totals = Totals { sent: count()?, removed: count()?, dead: count()? };
+        let mut totals = Totals { sent: count()?, removed: count()?, dead: count()?, ..Totals::default() };
         let mut filling = [(Time::default(), 0); PRIORITIES as usize];
         for slot in &mut filling {
             let (bucket, count) = words.next()?.split_once(':')?;
             *slot = (Time::from_micros(bucket.parse().ok()?), count.parse().ok()?);
         }
-        Some(Contents { last, boot, totals, filling })
+        // A line of an earlier mq ends here.
+        let mut more = || words.next().and_then(|word| word.parse().ok());
+        (totals.expired, totals.dropped) = (more().unwrap_or(0), more().unwrap_or(0));
+        let held = more().zip(more()).map(|(messages, bytes)| Held { messages, bytes });
+        Some(Contents { last, boot, totals, filling, held })
     }
 }
 
@@ -104,7 +127,7 @@ impl<'q> Seq<'q> {
                 Err(error) => return Err(error.into()),
             }
         };
-        let mut bytes = [0; 512];
+        let mut bytes = [0; 1024];
         // One read has all of it: what came short would not check, and be made anew.
         let length = disk.read_at(&file, &mut bytes, 0)?;
         let boot = disk.boot_id();
@@ -162,7 +185,7 @@ fn peek(queue: &Queue) -> Result<Option<Contents>> {
         Err(error) if error.missing() => return Ok(None),
         opened => opened?,
     };
-    let mut bytes = [0; 512];
+    let mut bytes = [0; 1024];
     let length = queue.disk.read_full(&file, &mut bytes, 0)?;
     Ok(Contents::decode(&bytes[..length]))
 }
@@ -190,6 +213,7 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
         boot,
         totals: stale.map_or(Totals { sent: present, ..Totals::default() }, |contents| contents.totals),
         filling: [(Time::default(), 0); PRIORITIES as usize],
+        held: None,
     })
 }
 
@@ -202,11 +226,12 @@ mod tests {
         let contents = Contents {
             last: Time::from_micros(1_764_000_000_000_000),
             boot: "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f".into(),
-            totals: Totals { sent: 3, removed: 2, dead: 1 },
+            totals: Totals { sent: 3, removed: 2, dead: 1, expired: 4, dropped: 5 },
             filling: [(Time::from_micros(5), 7); PRIORITIES as usize],
+            held: Some(Held { messages: 8, bytes: 9 }),
         };
         let text = contents.encode();
-        assert!(text.len() < 512);
+        assert!(text.len() < 1024);
         assert_eq!(Contents::decode(text.as_bytes()), Some(contents));
         for end in 0..text.len() {
             assert_eq!(Contents::decode(&text.as_bytes()[..end]), None);

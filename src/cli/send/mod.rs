@@ -8,7 +8,7 @@ use super::failure::{Failure, say, told};
 use super::output::Out;
 use super::{Globals, queues};
 use crate::queue::name::{Id, Priority};
-use crate::queue::{Draft, Envelope, Queue};
+use crate::queue::{Draft, Envelope, Queue, parse_size};
 use crate::time::{Time, parse_duration, parse_time};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -85,7 +85,7 @@ pub struct Args {
     /// Publish only a body of exactly this size
     ///
     /// In bytes, or with K M G T; for what comes through a pipe that may break.
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["lines", "null", "jsonl"])]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with_all = ["lines", "null", "jsonl"])]
     size: Option<u64>,
     /// An empty stdin is a message too
     #[arg(long, hide_short_help = true)]
@@ -356,20 +356,4 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub fn priority(text: &str) -> Result<Priority, String> {
     let level = Some(text).filter(|text| text.len() == 1).and_then(|text| text.parse().ok());
     level.and_then(Priority::new).ok_or_else(|| format!("'{text}' is not a priority from 0 to 9"))
-}
-
-/// Bytes, or K M G T of 1024.
-pub fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is not a size like 4096, 64K, 10M or 2G");
-    let (number, power) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 1),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 2),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 3),
-        Some(b'T' | b't') => (&text[..text.len() - 1], 4),
-        _ => (text, 0),
-    };
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(1024_u64.pow(power))).ok_or_else(wrong)
 }

@@ -20,7 +20,7 @@ const OFFERS: [(&str, &str); 14] = [
     ("mq work j", "jobs"),
     ("mq send m", "mails"),
     ("mq work -j 4 m", "mails"),
-    ("mq config jobs max", "max_attempts"),
+    ("mq config jobs max_a", "max_attempts"),
     ("mq config jobs --unset back", "backoff"),
     ("mq cat jobs ", "ID"),
     ("mq ls jobs --state de", "delayed dead"),
