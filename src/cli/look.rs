@@ -84,6 +84,10 @@ impl Look {
         }
     }
 
+    pub fn group(&self) -> Option<String> {
+        self.inside.as_ref().and_then(|(message, _)| message.header.group.clone())
+    }
+
     pub fn size(&self) -> Option<u64> {
         self.inside.as_ref().map(|(message, _)| message.header.size_bytes)
     }

@@ -25,7 +25,7 @@ Examples:
   mq send other --jsonl < jobs.jsonl
 
 Piped: a line a message, tab-separated, '-' for none, with \\t \\n \\r \\\\ escaped; columns are only ever added at the end:
-  id state priority attempts sent_at size_bytes due_at lease_until held_by reason preview
+  id state priority attempts sent_at size_bytes due_at lease_until held_by reason preview group
 held_by is PID@HOST, preview the first line of the body. Without a QUEUE, a line a queue:
   queue ready delayed claimed dead paused_until damaged
 Without --state or ids all states are listed but done; --all lists that too. Nothing is locked, moved or changed.
@@ -102,6 +102,7 @@ fn why(look: &Look, queue: &Queue, now: Time) -> String {
         words.push(if due > now { format!("in {}", format_age(due.since(now))) } else { "due".into() });
     }
     words.extend(look.held(queue, now));
+    words.extend(look.group().map(|group| format!("group {group}")));
     if look.place.state != State::Claimed || look.trouble.is_some() {
         words.extend(look.reason());
     }
@@ -134,6 +135,7 @@ fn columns(look: &Look, queue: &Queue, _: Time) -> Result<Vec<String>> {
         or_none(holder.map(|pid| format!("{pid}@{}", json::host()))),
         or_none(look.reason()),
         preview_column(look),
+        or_none(look.group()),
     ])
 }
 

@@ -25,6 +25,9 @@ pub struct Select {
     /// All of them
     #[arg(long, conflicts_with = "id", help_heading = "Selecting")]
     all: bool,
+    /// Only of this group
+    #[arg(long, value_name = "KEY", help_heading = "Selecting")]
+    group: Option<String>,
     /// Only with TEXT in body, header or reason
     #[arg(long = "match", value_name = "TEXT", value_parser = text, help_heading = "Selecting")]
     matching: Option<String>,
@@ -122,7 +125,7 @@ impl Select {
     /// Exactly these.
     pub fn of(ids: &[String]) -> Select {
         let (matching, older_than, count) = (None, None, None);
-        Select { id: ids.to_vec(), all: false, matching, outcome: Vec::new(), older_than, count }
+        Select { id: ids.to_vec(), all: false, matching, outcome: Vec::new(), older_than, count, group: None }
     }
 
     /// Whether anything at all was said about which messages.

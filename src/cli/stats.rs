@@ -22,6 +22,9 @@ Piped: a line a queue, tab-separated, '-' for none, in the order of the JSON fie
   queue ready delayed claimed dead done damaged oldest_ready_age_s oldest_claimed_age_s oldest_dead_age_s
   sent_total acked_total dead_total paused_until
 
+With --groups, a line a group (state and attempts are those of its first message, which the others wait for):
+  queue group waiting state attempts oldest_age_s
+
 Ages are in seconds. paused_until is '-' or null for a queue that is not paused, a time, or 'resume' for a pause without an end.
 ";
 
@@ -34,11 +37,19 @@ pub struct Args {
     /// One JSON object a queue
     #[arg(long)]
     json: bool,
+    /// A line a group instead: what waits, and what its first message is in
+    #[arg(long)]
+    groups: bool,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let names = if args.queue.is_empty() { globals.all()? } else { args.queue.clone() };
     let mut out = Out::new();
+    if args.groups {
+        let exit = groups(globals, args, &names, &mut out)?;
+        out.flush()?;
+        return Ok(exit);
+    }
     let mut table = several();
     let exit = each(globals, &names, &mut |label, stats| {
         let fields = fields(label, stats);
@@ -57,6 +68,60 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     })?;
     table.print(&mut out)?;
     out.flush()?;
+    Ok(exit)
+}
+
+/// `--groups`.
+fn groups(globals: &Globals, args: &Args, names: &[String], out: &mut Out) -> Result<Exit> {
+    let mut table = Table::new(&[
+        ("QUEUE", Align::Text),
+        ("GROUP", Align::Text),
+        ("WAITING", Align::Right),
+        ("STATE", Align::Left),
+        ("TRIES", Align::Right),
+        ("OLDEST", Align::Right),
+    ]);
+    let mut exit = Exit::Done;
+    for name in names {
+        let (label, groups) = match globals.open(name).and_then(|(queue, spot)| Ok((spot.label, queue.group_stats()?)))
+        {
+            Ok(found) => found,
+            Err(error) => {
+                exit = exit.or(exit_of(&error));
+                report(&error);
+                continue;
+            }
+        };
+        for group in groups {
+            let key = group.key.clone().unwrap_or_else(|| group.mark.to_string());
+            if !args.json && on_terminal() {
+                table.row(vec![
+                    label.as_str().into(),
+                    key.as_str().into(),
+                    number(group.waiting, Tint::Good),
+                    Cell::new(group.state.word(), super::ls::state_tint(group.state)),
+                    group.attempts.to_string().into(),
+                    format_age(group.oldest_age).into(),
+                ]);
+                continue;
+            }
+            let fields: [(&str, Value); 6] = [
+                ("queue", label.as_str().into()),
+                ("group", key.into()),
+                ("waiting", group.waiting.into()),
+                ("state", group.state.word().into()),
+                ("attempts", group.attempts.into()),
+                ("oldest_age_s", group.oldest_age.as_secs().into()),
+            ];
+            let fields: Map<String, Value> =
+                fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+            match args.json {
+                true => out.line(&json::text(&fields)?)?,
+                false => out.line(&fields.values().map(column).collect::<Vec<_>>().join("\t"))?,
+            }
+        }
+    }
+    table.print(out)?;
     Ok(exit)
 }
 

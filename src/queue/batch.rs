@@ -6,7 +6,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
-use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Id, Name, Part, Priority};
+use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Grouped, Id, Name, Part, Priority};
 use super::send::Writing;
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -35,22 +35,28 @@ impl Queue {
     /// Begins a batch. Nothing of it can be seen until [`Batch::publish`].
     pub fn batch(&self) -> Result<Batch<'_>> {
         let tmp = self.tmp_dir()?;
+        let (name, dir) = self.locked_dir(&tmp)?;
+        Ok(Batch { queue: self, tmp, dir, name, shard: None, count: 0, open: None, committed: false })
+    }
+
+    /// A fresh directory in `tmp/`, locked by us.
+    pub(super) fn locked_dir(&self, tmp: &Dir) -> Result<(String, Dir)> {
         loop {
             let name = self.fresh_name()?;
-            self.disk.make_dir(&tmp, &name, self.dir_birth())?;
+            self.disk.make_dir(tmp, &name, self.dir_birth())?;
             // Recovery may take the empty directory for litter before it is locked: then begin again.
-            let dir = match self.disk.open_dir(&tmp, &name) {
+            let dir = match self.disk.open_dir(tmp, &name) {
                 Err(error) if error.missing() => continue,
                 opened => opened?,
             };
             let locked = self.disk.try_lock_dir(&dir)?;
-            let there = match self.disk.stat_at(&tmp, &name) {
+            let there = match self.disk.stat_at(tmp, &name) {
                 Ok(stat) => stat.identity == self.disk.stat_dir(&dir)?.identity,
                 Err(error) if error.missing() => false,
                 Err(error) => return Err(error.into()),
             };
             if locked && there {
-                return Ok(Batch { queue: self, tmp, dir, name, shard: None, count: 0, open: None, committed: false });
+                return Ok((name, dir));
             }
         }
     }
@@ -69,6 +75,7 @@ impl Batch<'_> {
     /// Begins the next message; what is written from here on is its body.
     pub fn begin(&mut self, envelope: &Envelope) -> Result<()> {
         self.end()?;
+        super::send::in_order(envelope)?;
         let disk = &self.queue.disk;
         if self.count.is_multiple_of(BUCKET_SIZE) {
             let name = format!("{:06}", self.count / BUCKET_SIZE);
@@ -163,7 +170,8 @@ impl Queue {
                     .iter()
                     .map(|(_, part)| {
                         let (id, bucket) = seq.next(part.priority);
-                        Name { id, bucket, priority: part.priority, attempts: Attempts::default(), group: None }
+                        let group = part.group.map(Grouped::Message);
+                        Name { id, bucket, priority: part.priority, attempts: Attempts::default(), group }
                     })
                     .collect();
                 seq.save()?;
@@ -172,7 +180,7 @@ impl Queue {
                     match self.put_cached(&mut into, &shard, file_name, name, part.due) {
                         Ok(()) => each(name.id),
                         Err(Error::Disk(error)) if error.exists() => {
-                            each(self.publish(&mut seq, &shard, file_name, part.priority, part.due)?);
+                            each(self.publish(&mut seq, &shard, file_name, part.priority, part.due, part.group)?);
                         }
                         Err(error) => return Err(error),
                     }
@@ -228,6 +236,9 @@ impl Queue {
         due: Option<crate::time::Time>,
     ) -> Result<()> {
         use super::name::{State, home};
+        if name.group.is_some() {
+            return self.put(from, file_name, name, due);
+        }
         let due = due.filter(|&due| due > name.id.time());
         let (below, new) = match due {
             Some(due) => (home(State::Delayed, name, Some(due)), name.delayed(due)),

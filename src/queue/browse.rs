@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::message::{self, Content, Depth, Message};
-use super::name::{self, ClaimedName, Id, Name, Priority, State, ready_priority};
+use super::name::{self, ClaimedName, Grouped, Id, Name, Priority, State, ready_priority};
 use super::{Error, Queue};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
@@ -51,6 +51,11 @@ impl Queue {
             State::Ready => Priority::all().map(ready_priority).collect(),
             _ => vec![state.word().into()],
         };
+        // In `ready/` a ticket is no message: what it stands for is told with its group.
+        let mut each = |place: Place, dir: &Dir| match (state, place.name.ticket_of()) {
+            (State::Ready, Some(_)) => Ok(ControlFlow::Continue(())),
+            _ => each(place, dir),
+        };
         for top in tops {
             let Some(top) = self.maybe_dir(&top)? else { continue };
             if matches!(state, State::Claimed | State::Damaged) {
@@ -66,6 +71,10 @@ impl Queue {
                     return Ok(());
                 }
             }
+        }
+        if state == State::Ready {
+            let out = self.tickets_out()?;
+            let _ = self.each_waiting(None, &out, &mut each)?;
         }
         Ok(())
     }
@@ -145,8 +154,11 @@ impl Queue {
         Ok(found)
     }
 
-    /// The directory a place is in; `None` when it is gone, and the message with it.
+    /// The directory that a place's name is in; `None` when it is gone, and the message with it.
     pub(super) fn dir_of(&self, place: &Place) -> Result<Option<Dir>> {
+        if let (State::Ready, Some(Grouped::Message(mark))) = (place.state, place.name.group) {
+            return Ok(self.spot(&place.name, mark)?.map(|spot| spot.dir));
+        }
         let below = match place.state {
             State::Claimed | State::Damaged => Path::new(place.state.word()).to_path_buf(),
             state => name::home(state, &place.name, place.due),
@@ -159,8 +171,17 @@ impl Queue {
     /// # Errors
     /// [`Error::Damaged`] when it is no whole message; nothing is set aside by looking.
     pub fn read(&self, place: &Place) -> Result<Option<Message>> {
-        let Some(dir) = self.dir_of(place)? else { return Ok(None) };
-        let file = match self.disk.open(&dir, &place.file_name, Access::Read) {
+        let (dir, file_name) = match place.name.ticket_of() {
+            Some(mark) => match self.spot(&place.name, mark)? {
+                Some(spot) => (spot.dir, spot.file_name),
+                None => return Ok(None),
+            },
+            None => match self.dir_of(place)? {
+                Some(dir) => (dir, place.file_name.clone()),
+                None => return Ok(None),
+            },
+        };
+        let file = match self.disk.open(&dir, &file_name, Access::Read) {
             Err(error) if error.missing() => return Ok(None),
             opened => opened?,
         };

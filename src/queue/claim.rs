@@ -59,7 +59,7 @@ impl Scout {
 }
 
 /// How one look at one name ended.
-enum Try {
+pub(super) enum Try {
     Claimed(Box<Claim>),
     Busy,
     Gone,
@@ -109,6 +109,9 @@ impl Queue {
             if (busy || recovered.contended) && looks < BUSY_LOOKS {
                 looks += 1;
                 std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            if self.mended_since_boot()? {
                 continue;
             }
             self.still_here()?;
@@ -251,6 +254,9 @@ impl Queue {
     fn try_claim(&self, dir: &Dir, file_name: &str, lease: Lease) -> Result<Try> {
         let disk = &self.disk;
         let Some(name) = Name::parse(file_name) else { return Ok(Try::Gone) };
+        if let Some(mark) = name.ticket_of() {
+            return self.try_ticket(dir, file_name, &name, mark, lease);
+        }
         let file = match disk.open(dir, file_name, Access::Write) {
             Err(error) if error.missing() => return Ok(Try::Gone),
             // A link, a socket, a directory: foreign, left alone, and reported by fsck.
@@ -292,14 +298,14 @@ impl Queue {
     }
 
     /// How far to look into a message before it is claimed: for a worker a large body is checked while it is copied.
-    fn depth(&self, lease: Lease) -> Depth {
+    pub(super) fn depth(&self, lease: Lease) -> Depth {
         match lease {
             Lease::Live => Depth::Small,
-            Lease::Timed(_) => Depth::Whole,
+            _ => Depth::Whole,
         }
     }
 
-    fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
+    pub(super) fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
         match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.to_string()) {
             Err(error) if error.missing() => {
                 self.move_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.to_string())

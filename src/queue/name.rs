@@ -206,6 +206,10 @@ pub enum Lease {
     Live,
     /// For so long after the file was last touched.
     Timed(Duration),
+    /// No more: the message of this group's ticket was acknowledged, and the ticket waits to be sent on.
+    Acked,
+    /// The same, dead-lettered.
+    Buried,
 }
 
 impl Lease {
@@ -268,6 +272,8 @@ impl fmt::Display for ClaimedName {
         let (kind, millis) = match self.lease {
             Lease::Live => ('l', 0),
             Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
+            Lease::Acked => ('a', 0),
+            Lease::Buried => ('b', 0),
         };
         write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
     }
@@ -319,6 +325,8 @@ impl ClaimedName {
         let millis = digits(lease.get(1..)?, 12)?;
         let lease = match (lease.as_bytes()[0], millis) {
             (b'l', 0) => Lease::Live,
+            (b'a', 0) => Lease::Acked,
+            (b'b', 0) => Lease::Buried,
             (b't', millis) => Lease::Timed(Duration::from_millis(millis)),
             _ => return None,
         };

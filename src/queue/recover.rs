@@ -6,7 +6,7 @@
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
-use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
+use super::name::{COMMIT, ClaimedName, GroupMark, Lease, Part, State, is_base32};
 use super::send::same;
 use super::seq::Seq;
 use super::settle::{Again, Counting};
@@ -130,7 +130,9 @@ impl Queue {
                 // Its sender never came to say "sent", so nobody knows whether its flush succeeded: flush it again.
                 self.flush_before_publishing(message.file(), tmp)?;
                 let mut seq = Seq::lock(self)?;
-                self.publish(&mut seq, tmp, name, message.header.priority(), message.header.due())?;
+                let group = message.header.group.as_deref().map(GroupMark::of);
+                let due = message.header.due().filter(|_| group.is_none());
+                self.publish(&mut seq, tmp, name, message.header.priority(), due, group)?;
                 drop(seq);
                 self.wake();
                 recovered.published += 1;
@@ -244,7 +246,7 @@ impl Queue {
             opened => opened?,
         };
         if !disk.try_lock(&probe)? {
-            recovered.contended |= name.lease != Lease::Live;
+            recovered.contended |= matches!(name.lease, Lease::Timed(_));
             return Ok(());
         }
         // Lock, then look again: the name, and for a timed lease the time, which an extension may have moved.
@@ -256,7 +258,7 @@ impl Queue {
             return Ok(());
         }
         let reason = match name.lease {
-            Lease::Live => "worker lost".to_string(),
+            Lease::Live | Lease::Acked | Lease::Buried => "worker lost".to_string(),
             Lease::Timed(lease) => {
                 let now = disk.now();
                 if stat.modified > now {

@@ -5,7 +5,7 @@ use super::browse::Place;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
 use super::message::{self, Content, Depth};
-use super::name::{Attempts, Id, Name, Priority, State, WHY, home, ready_priority};
+use super::name::{Attempts, Grouped, Id, Name, Priority, State, WHY, home, ready_priority};
 use super::send::same;
 use super::seq::Seq;
 use crate::fs::{Access, Kind};
@@ -36,6 +36,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Elsewhere`] when `to` is on another file system.
     pub fn redrive(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
+        let group = place.name.group.map(Grouped::mark);
         let disk = &self.disk;
         // Before its history says that it was redriven; where the rename finds out all the same (a bind mount), it says EXDEV.
         if let Some(to) = to
@@ -56,12 +57,28 @@ impl Queue {
             return Ok(Moved::Gone);
         }
         let stat = disk.stat(&file)?;
+        // Held with its group, the dead letter is the ticket, and the message stands first in the group.
+        let mut held = None;
+        let (at, file_name, file, stat) = match place.name.ticket_of() {
+            None => (&dir, place.file_name.clone(), file, stat),
+            Some(mark) => {
+                let spot = self.spot(&place.name, mark)?;
+                let Some(message) = spot.as_ref().map(|spot| self.open_spot(spot)).transpose()?.flatten() else {
+                    self.move_on(&dir, &place.file_name, mark)?;
+                    return Ok(Moved::Gone);
+                };
+                let stat = disk.stat(&message)?;
+                held = spot.map(|spot| (spot, mark, file));
+                let Some((spot, ..)) = &held else { return Ok(Moved::Gone) };
+                (&spot.dir, spot.file_name.clone(), message, stat)
+            }
+        };
         let message = match message::load(disk, file, stat, Depth::Header)? {
             Content::Message(message) => message,
-            Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(&place.file_name), why }),
+            Content::Unknown(why) => return Err(Error::Unknown { path: at.path().join(&file_name), why }),
             Content::Placeholder(_lock) | Content::Bad(_lock, _) => {
-                let path = dir.path().join(&place.file_name);
-                self.set_aside(&dir, &place.file_name, "it was dead-lettered, and is no whole message")?;
+                let path = at.path().join(&file_name);
+                self.set_aside(at, &file_name, "it was dead-lettered, and is no whole message")?;
                 return Err(Error::Damaged { path, why: "set aside in damaged/".into() });
             }
         };
@@ -76,16 +93,24 @@ impl Queue {
             }
         }
         let anew = Name { attempts: Attempts::default(), ..place.name.clone() };
-        let moved = match to {
-            None => {
+        let moved = match (to, group) {
+            (None, _) if held.is_some() || group.is_none() => {
                 let ready = home(State::Ready, &anew, None);
                 self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
             }
-            Some(to) => {
+            (None, Some(mark)) => {
+                let _seq = Seq::lock(self)?;
+                self.put_in_group(at, &file_name, &anew, mark).map(|()| anew.id)
+            }
+            (None, None) => return Ok(Moved::Gone),
+            (Some(to), _) => {
                 let mut seq = Seq::lock(to)?;
-                to.publish(&mut seq, &dir, &place.file_name, anew.priority, None)
+                to.publish(&mut seq, at, &file_name, anew.priority, None, group)
             }
         };
+        if let (Ok(_), Some(_), Some((_, mark, _lock))) = (&moved, to, &held) {
+            self.move_on(&dir, &place.file_name, *mark)?;
+        }
         match moved {
             Ok(id) => {
                 to.unwrap_or(self).wake();
@@ -106,6 +131,11 @@ impl Queue {
     pub fn remove(&self, place: &Place) -> Result<Removed> {
         if place.state == State::Claimed {
             return Err(Error::Held { id: place.id(), by: self.holder(place)? });
+        }
+        match place.name.group {
+            Some(Grouped::Ticket(mark)) => return self.remove_held(place, mark),
+            Some(Grouped::Message(mark)) if place.state == State::Ready => return self.remove_waiting(place, mark),
+            _ => (),
         }
         let Some(dir) = self.dir_of(place)? else { return Ok(Removed::Gone) };
         // Foreign things are not ours to remove, whatever they are called.

@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
-use super::name::{Attempts, Id, Name, Priority, State, base32, home};
+use super::name::{Attempts, GroupMark, Grouped, Id, Name, Priority, State, base32, home};
 use super::seq::Seq;
 use super::{Queue, Sync};
 use crate::fs::{Dir, Disk, File, Store};
@@ -74,6 +74,7 @@ impl Writing {
 impl Queue {
     /// Begins a message. Nothing of it can be seen until [`Draft::publish`].
     pub fn draft(&self, envelope: Envelope) -> Result<Draft<'_>> {
+        in_order(&envelope)?;
         let tmp = self.tmp_dir()?;
         let random: [u8; 32] = self.disk.random()?;
         let (mut name, mut uid) = ([0; 16], [0; 16]);
@@ -99,6 +100,16 @@ impl Queue {
             Err(error) if error.missing() => Ok(false),
             stat => Ok(stat.map(|_| true)?),
         }
+    }
+}
+
+/// A group is delivered in the order in which its messages are sent, so none of them can be for later.
+pub(super) fn in_order(envelope: &Envelope) -> Result<()> {
+    match (&envelope.group, envelope.due) {
+        (Some(_), Some(_)) => Err(Error::Refused {
+            why: "a message of a group cannot be delayed: it would hold up its group, or lose its place in it".into(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -142,7 +153,8 @@ impl Draft<'_> {
         }
         let mut seq = Seq::lock(queue)?;
         let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
-        let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due)?;
+        let group = self.envelope.group.as_deref().map(GroupMark::of);
+        let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due, group)?;
         self.published = true;
         drop(seq);
         // The message is sent: from here on nothing may fail it. Closing the file unlocks it: nobody has inherited it.
@@ -170,11 +182,12 @@ impl Queue {
         file_name: &str,
         priority: Priority,
         due: Option<Time>,
+        group: Option<GroupMark>,
     ) -> Result<Id> {
         loop {
             let (id, bucket) = seq.next(priority);
             seq.save()?;
-            let name = Name { id, bucket, priority, attempts: Attempts::default(), group: None };
+            let name = Name { id, bucket, priority, attempts: Attempts::default(), group: group.map(Grouped::Message) };
             match self.put(from, file_name, &name, due) {
                 // Somebody restored an old file under an id of the future: take the next one.
                 Err(Error::Disk(error)) if error.exists() => (),
@@ -183,8 +196,12 @@ impl Queue {
         }
     }
 
-    /// The rename that publishes: into `delayed/` where the message is not due yet, else into `ready/`.
+    /// The rename that publishes: into `delayed/` where the message is not due yet, into its group, or into `ready/`. The
+    /// caller holds the lock of `seq`.
     pub(super) fn put(&self, from: &Dir, file_name: &str, name: &Name, due: Option<Time>) -> Result<()> {
+        if let Some(Grouped::Message(mark)) = name.group {
+            return self.put_in_group(from, file_name, name, mark);
+        }
         match due.filter(|&due| due > name.id.time()) {
             Some(due) => self.move_into(from, file_name, &home(State::Delayed, name, Some(due)), &name.delayed(due)),
             None => self.move_into(from, file_name, &home(State::Ready, name, None), &name.to_string()),

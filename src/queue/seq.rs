@@ -133,7 +133,14 @@ impl<'q> Seq<'q> {
         let boot = disk.boot_id();
         let contents = match Contents::decode(&bytes[..length]) {
             Some(contents) if !boot.is_empty() && contents.boot == boot => contents,
-            stale => anew(queue, stale, boot)?,
+            stale => {
+                let contents = anew(queue, stale, boot)?;
+                // The machine was started anew: a power cut may have undone one of two renames.
+                queue.mend_tickets()?;
+                // Written down at once, so that this is done once.
+                disk.write_all(&file, contents.encode().as_bytes(), 0)?;
+                contents
+            }
         };
         Ok(Seq { queue, file, contents })
     }
@@ -178,6 +185,13 @@ pub(super) fn behind(queue: &Queue, greatest: Option<Id>) -> Result<Option<&'sta
         }
         Some(_) => None,
     })
+}
+
+/// Whether the machine was started since `seq` was written last: what renames left in two directories is then looked at by
+/// the next who gets its lock.
+pub(super) fn of_another_boot(queue: &Queue) -> Result<bool> {
+    let boot = queue.disk.boot_id();
+    Ok(!boot.is_empty() && peek(queue)?.is_none_or(|contents| contents.boot != boot))
 }
 
 fn peek(queue: &Queue) -> Result<Option<Contents>> {

@@ -4,7 +4,7 @@
 use super::error::{Error, Result};
 use super::history::{self, Attempt, Record};
 use super::message::{self, Content, Depth, Message};
-use super::name::{ClaimedName, Id, Lease, Name, State, home};
+use super::name::{ClaimedName, GroupMark, Id, Lease, Name, State, home};
 use super::receipt::Receipt;
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -18,10 +18,21 @@ use std::time::Duration;
 /// then recovery finds the message.
 #[derive(Debug)]
 pub struct Claim {
-    name: ClaimedName,
+    pub(super) name: ClaimedName,
     message: Message,
     started: Time,
     grip: Grip,
+    /// Where the message is one of a group: then `name` is that of the ticket.
+    ticket: Option<Ticket>,
+}
+
+/// What is claimed in place of a group's message, and where the message stands meanwhile.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// The ticket, open: its lock is the lease.
+    pub lock: File,
+    pub dir: Dir,
+    pub file_name: String,
 }
 
 /// What we hold of the lock on the message.
@@ -69,7 +80,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Claim {
     pub(super) fn new(name: ClaimedName, message: Message, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours }
+        Claim { name, message, started, grip: Grip::Ours, ticket: None }
+    }
+
+    pub(super) fn of_group(name: ClaimedName, message: Message, ticket: Ticket, started: Time) -> Claim {
+        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket) }
+    }
+
+    /// The ticket of a group's message, and the group.
+    fn ticket(&self) -> Option<(&Ticket, GroupMark)> {
+        self.ticket.as_ref().zip(self.name.name.ticket_of())
+    }
+
+    /// What is locked: the message, or the ticket of its group.
+    fn lock_file(&self) -> &File {
+        self.ticket.as_ref().map_or(self.message.file(), |ticket| &ticket.lock)
+    }
+
+    /// Whether the lock is ours, alone or shared, and not just the receipt.
+    pub(super) fn holds(&self) -> bool {
+        self.grip != Grip::Receipt
     }
 
     pub fn id(&self) -> Id {
@@ -103,7 +133,7 @@ impl Claim {
     /// # Errors
     /// `Unsupported` in a modelled file system.
     pub fn lock_fd(&self) -> std::io::Result<BorrowedFd<'_>> {
-        self.message.file().handle().fd()
+        self.lock_file().handle().fd()
     }
 
     /// Acknowledges: the message is done and goes away. Needs no space.
@@ -111,6 +141,16 @@ impl Claim {
     /// Killed before the unlink: it is delivered again. After it: it never is, except that a power cut may bring it back
     /// within the file system's commit interval, unless `sync = all`.
     pub fn ack(self, queue: &Queue) -> Result<Settled> {
+        if let Some((ticket, mark)) = self.ticket() {
+            let settled = match self.ack_in_group(queue, ticket, mark) {
+                Ok(None) => self.already(queue, None),
+                Ok(Some(settled)) => Ok(settled),
+                Err(error) => Err(error),
+            };
+            self.release(queue);
+            queue.wake();
+            return settled;
+        }
         let dir = queue.claimed_dir()?;
         let settled = match queue.disk.unlink(dir, self.name.to_string()) {
             Err(error) if error.missing() => self.already(queue, None),
@@ -157,7 +197,7 @@ impl Claim {
             Err(error) => Err(error),
             Ok(()) => {
                 let flushed = match queue.settings.sync() {
-                    Sync::All => queue.flush_moved(self.message.file(), &below),
+                    Sync::All => queue.flush_moved(self.lock_file(), &below),
                     _ => Ok(()),
                 };
                 flushed.map(|()| if state == State::Ready { Settled::Ready } else { Settled::Delayed { due } })
@@ -174,12 +214,23 @@ impl Claim {
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let name = self.name.name.clone();
         let below = home(State::Dead, &name, None);
-        let settled = match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
-            Err(error) if error.missing() => self.already(queue, record),
+        let dead = match self.ticket() {
+            Some((ticket, mark)) => self.dead_in_group(queue, ticket, mark, record.as_ref()),
+            None => match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
+                Err(error) if error.missing() => Ok(None),
+                Err(error) => Err(error),
+                Ok(()) => queue.flush_moved(self.message.file(), &below).map(Some),
+            },
+        };
+        let settled = match dead {
+            Ok(Some(())) => Ok(Settled::Dead),
+            Ok(None) => self.already(queue, record),
             Err(error) => Err(error),
-            Ok(()) => queue.flush_moved(self.message.file(), &below).map(|()| Settled::Dead),
         };
         self.release(queue);
+        if self.ticket.is_some() {
+            queue.wake();
+        }
         if matches!(settled, Ok(Settled::Dead)) {
             // A count for people: no reason to fail, or to say that the message is not dead.
             let _ = Seq::lock(queue).and_then(|mut seq| seq.count(0, 1));
@@ -192,7 +243,12 @@ impl Claim {
     /// Killed before the rename: still claimed, and found damaged again after recovery. After it: in `damaged/`, whole as
     /// it was found, beside the reason.
     pub fn set_aside(self, queue: &Queue, why: &str) -> Result<()> {
-        let aside = queue.set_aside(queue.claimed_dir()?, &self.name.to_string(), why);
+        let aside = match self.ticket() {
+            Some((ticket, mark)) => self
+                .end_in_group(queue, ticket, mark, Lease::Acked, |dir, name| queue.set_aside(dir, name, why))
+                .map(|_| ()),
+            None => queue.set_aside(queue.claimed_dir()?, &self.name.to_string(), why),
+        };
         self.release(queue);
         aside
     }
@@ -202,7 +258,7 @@ impl Claim {
         let Lease::Timed(had) = self.name.lease else { return Ok(()) };
         let dir = queue.claimed_dir()?;
         // The touch first: should we be killed in between, the old length runs from now, which is what most would expect.
-        queue.disk.touch(self.message.file())?;
+        queue.disk.touch(self.lock_file())?;
         let wanted = ClaimedName { lease: Lease::Timed(lease.unwrap_or(had)), ..self.name.clone() };
         if wanted.lease != self.name.lease {
             match queue.disk.rename(dir, self.name.to_string(), dir, wanted.to_string()) {
@@ -211,18 +267,18 @@ impl Claim {
             }
         }
         if queue.settings.sync() == Sync::All {
-            queue.flush(self.message.file(), dir)?;
+            queue.flush(self.lock_file(), dir)?;
         }
         Ok(())
     }
 
     /// The one rename out of `claimed/`, after the record of the attempt.
-    fn leave(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
+    pub(super) fn leave(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
         let dir = queue.claimed_dir()?;
         if let Some(record) = record
             && self.grip != Grip::Receipt
             // Lock, then look again, before any append: a job may have acknowledged the message or moved it on.
-            && super::send::same(&queue.disk, dir, &self.name.to_string(), self.message.file())?
+            && super::send::same(&queue.disk, dir, &self.name.to_string(), self.lock_file())?
         {
             self.append(queue, record);
         }
@@ -230,7 +286,7 @@ impl Claim {
     }
 
     /// A record that can't be written (no space, a disk error) never stops the transition.
-    fn append(&self, queue: &Queue, record: &Attempt) {
+    pub(super) fn append(&self, queue: &Queue, record: &Attempt) {
         let record = Record::Attempt(record.clone());
         let _ = history::append(&queue.disk, self.message.file(), self.message.body_end(), &record);
     }
@@ -253,19 +309,26 @@ impl Claim {
     /// Ends the lock for every descriptor, a leftover child's too: only once the message is settled and its job is over.
     fn release(&self, queue: &Queue) {
         if self.grip == Grip::Ours {
-            let _ = queue.disk.unlock(self.message.file());
+            if self.ticket.is_some() {
+                let _ = queue.disk.unlock(self.message.file());
+            }
+            let _ = queue.disk.unlock(self.lock_file());
         }
     }
 }
 
 impl Queue {
-    /// Whether a message of this name is in the dead-letter queue: one look.
+    /// Whether a message of this name is in the dead-letter queue: one look, for a message of a group two.
     pub fn is_dead(&self, name: &Name) -> Result<bool> {
         let Some(dir) = self.maybe_dir(&home(State::Dead, name, None))? else { return Ok(false) };
-        match self.disk.stat_at(&dir, name.to_string()) {
-            Err(error) if error.missing() => Ok(false),
-            stat => Ok(stat.map(|_| true)?),
+        let names = [Some(name.to_string()), name.ticket_of().map(|_| name.as_message().to_string())];
+        for name in names.into_iter().flatten() {
+            match self.disk.stat_at(&dir, name) {
+                Err(error) if error.missing() => (),
+                stat => return Ok(stat.map(|_| true)?),
+            }
         }
+        Ok(false)
     }
 
     /// Takes hold of a claimed message by its receipt, to settle or extend it. `inherited` is the descriptor number that a
@@ -288,6 +351,7 @@ impl Queue {
             opened => opened?,
         };
         let (file, grip) = match name.lease {
+            Lease::Acked | Lease::Buried => return Err(self.gone(lost())),
             Lease::Timed(_) => {
                 if !self.disk.lock(&file, PATIENCE)? {
                     let by = self.disk.holder(&self.disk.stat(&file)?).map(|holder| holder.pid);
@@ -304,9 +368,16 @@ impl Queue {
             },
         };
         let stat = self.disk.stat(&file)?;
+        if let Some(mark) = name.name.ticket_of() {
+            let redeemed = self.redeem_in_group(&name, mark, file, Depth::Header)?;
+            let (message, ticket) = redeemed.ok_or_else(|| self.gone(lost()))?;
+            return Ok(Claim { name, message, started: stat.changed, grip, ticket: Some(ticket) });
+        }
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
-            Content::Message(message) => Ok(Claim { name, message: *message, started: stat.changed, grip }),
+            Content::Message(message) => {
+                Ok(Claim { name, message: *message, started: stat.changed, grip, ticket: None })
+            }
             Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
             Content::Bad(_, why) => Err(Error::Damaged { path, why }),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
@@ -350,6 +421,9 @@ impl Queue {
 
     /// A claimed message under a fresh descriptor whose lock we have: for recovery.
     pub(super) fn take_back(&self, name: ClaimedName, probe: File) -> Result<Option<Claim>> {
+        if let Some(mark) = name.name.ticket_of() {
+            return self.take_back_ticket(&name, mark, probe);
+        }
         let dir = self.claimed_dir()?;
         let file_name = name.to_string();
         // The probe has the lock but may not write; what it locks is the inode, so the lock covers this one too. It must
@@ -366,7 +440,7 @@ impl Queue {
         match message::load(&self.disk, writable, stat, Depth::Small)? {
             Content::Message(mut message) => {
                 message.keep(probe);
-                Ok(Some(Claim { name, message: *message, started: stat.changed, grip: Grip::Ours }))
+                Ok(Some(Claim::new(name, *message, stat.changed)))
             }
             Content::Placeholder(_lock) => self.set_aside(dir, &file_name, "it was never finished").map(|()| None),
             Content::Bad(_lock, why) => self.set_aside(dir, &file_name, &why).map(|()| None),

@@ -2,7 +2,7 @@
 
 use super::Select;
 use crate::cli::look::Look;
-use crate::queue::name::State;
+use crate::queue::name::{GroupMark, Grouped, State};
 use crate::queue::{Error, Message, Outcome, Place, Queue, Result};
 use crate::time::Time;
 
@@ -18,6 +18,11 @@ pub(super) enum Kept {
 impl Select {
     /// Opens the message only where the answer is inside.
     pub(super) fn keeps(&self, queue: &Queue, place: &Place, now: Time) -> Result<Kept> {
+        if let Some(group) = &self.group
+            && place.name.group.map(Grouped::mark) != Some(GroupMark::of(group))
+        {
+            return Ok(Kept::No);
+        }
         if let Some(age) = self.older_than {
             let since = match place.state {
                 State::Dead => match queue.times(place)? {

@@ -4,12 +4,13 @@
 use super::{Args, Newline};
 use crate::cli::json::FIELDS;
 use crate::queue::name::Priority;
-use crate::queue::{Envelope, variable};
+use crate::queue::{Envelope, check_key, variable};
 use crate::time::{Time, parse_duration, parse_time};
 use serde_json::{Map, Value};
 
 /// Fields that a sender may set.
-const TAKEN: [&str; 8] = ["body", "body_base64", "json", "headers", "content_type", "priority", "due_at", "delay"];
+const TAKEN: [&str; 9] =
+    ["body", "body_base64", "json", "headers", "content_type", "priority", "group", "due_at", "delay"];
 
 /// The envelope and the body of one line. The error is one clause.
 pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(Envelope, Vec<u8>), String> {
@@ -38,6 +39,11 @@ pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(E
         let level = value.as_u64().and_then(|level| u8::try_from(level).ok());
         envelope.priority = Some(level.and_then(Priority::new).ok_or("priority is not a number from 0 to 9")?);
     }
+    if let Some(value) = present(&map, "group") {
+        let group = value.as_str().ok_or("group is not text")?;
+        check_key(group)?;
+        envelope.group = Some(group.to_string());
+    }
     match (present(&map, "due_at"), present(&map, "delay")) {
         (Some(_), Some(_)) => return Err("due_at and delay exclude each other".to_string()),
         (Some(value), None) => {
@@ -52,6 +58,13 @@ pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(E
             envelope.due = Some(now.plus(delay));
         }
         (None, None) => (),
+    }
+    if envelope.group.is_some() {
+        // What was scheduled by mq itself, for a retry, comes out of `mq ls` with a due time.
+        if present(&map, "delay").is_some() {
+            return Err("group and delay exclude each other".to_string());
+        }
+        envelope.due = None;
     }
     Ok((envelope, body(&map, args)?))
 }

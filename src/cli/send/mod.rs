@@ -8,7 +8,7 @@ use super::failure::{Failure, say, told};
 use super::output::Out;
 use super::{Globals, queues};
 use crate::queue::name::{Id, Priority};
-use crate::queue::{Draft, Envelope, Queue, parse_size};
+use crate::queue::{Draft, Envelope, Queue, check_key, parse_size};
 use crate::time::{Time, parse_duration, parse_time};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -66,6 +66,11 @@ pub struct Args {
     /// The media type of the bodies
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// Deliver in order, one at a time, among those of this key
+    ///
+    /// Messages of different keys run side by side. A failed one holds its group until it succeeds or is dead-lettered.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["delay", "at"])]
+    group: Option<String>,
     /// 0 to 9, 9 first [default: 4]
     #[arg(short, long, value_name = "0-9", value_parser = priority)]
     priority: Option<Priority>,
@@ -117,6 +122,10 @@ impl Args {
         }
         if let Some(content_type) = &self.content_type {
             envelope.typed(content_type).map_err(Failure::usage)?;
+        }
+        if let Some(group) = &self.group {
+            check_key(group).map_err(|why| Failure::usage(format!("--group: {why}")))?;
+            envelope.group = Some(group.clone());
         }
         envelope.due = match (self.delay, &self.at) {
             (Some(delay), _) => Some(now.plus(delay)),

@@ -153,7 +153,7 @@ impl Check<'_, '_> {
             };
             let wanted = match text {
                 name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED => Some(Kind::File),
-                text if name::DIRS.contains(&text) => Some(Kind::Dir),
+                text if text == name::GROUPS || name::DIRS.contains(&text) => Some(Kind::Dir),
                 _ => None,
             };
             if text.starts_with(CONTROL) && kind == Kind::File {

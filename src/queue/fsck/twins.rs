@@ -3,7 +3,7 @@
 
 use super::super::browse::Place;
 use super::super::message::Message;
-use super::super::name::{Attempts, Id, Name, State, home};
+use super::super::name::{Attempts, Grouped, Id, Name, State, home};
 use super::super::send::same;
 use super::super::seq::Seq;
 use super::super::{Error, Result};
@@ -58,7 +58,8 @@ impl Check<'_, '_> {
         // Seen twice while it moved, or really there twice? Only what stands in two places at one time is a twin.
         let mut twins = Vec::new();
         for place in self.queue.find(&ids)? {
-            if place.state == State::Damaged {
+            // What a ticket stands for is found where it stands.
+            if place.state == State::Damaged || place.name.ticket_of().is_some() {
                 continue;
             }
             if let (Some(dir), Ok(Some(message))) = (self.queue.dir_of(&place)?, self.queue.read(&place)) {
@@ -109,6 +110,9 @@ impl Check<'_, '_> {
             let (id, bucket) = seq.next(twin.place.name.priority);
             seq.save()?;
             let name = Name { id, bucket, ..twin.place.name.clone() };
+            if let (State::Ready, Some(Grouped::Message(mark))) = (twin.place.state, name.group) {
+                return queue.put_in_group(&twin.dir, &twin.place.file_name, &name, mark);
+            }
             let (state, new) = match (twin.place.state, twin.place.due) {
                 (State::Delayed, Some(due)) => (State::Delayed, name.delayed(due)),
                 (State::Claimed, _) => return Err(Error::Held { id: twin.place.id(), by: None }),

@@ -1,9 +1,11 @@
 //! Every message in its directory: is the name ours, is it at home, and is it whole?
 
 use super::super::browse::Place;
+use super::super::groups::Amiss;
 use super::super::message::{self, Content, Depth};
 use super::super::name::{self, Bucket, Priority, READY, State, home};
 use super::super::send::same;
+use super::super::seq::Seq;
 use super::super::{Error, Result};
 use super::{Check, Mended, Trouble, twins};
 use crate::fs::{Access, Dir, Identity, Kind};
@@ -29,9 +31,64 @@ impl Check<'_, '_> {
         for state in [State::Delayed, State::Dead, State::Done] {
             self.buckets(state, Path::new(state.word()))?;
         }
+        self.groups()?;
         let claimed = PathBuf::from(State::Claimed.word());
         if let Some(dir) = queue.maybe_dir(&claimed)? {
             self.directory(State::Claimed, &claimed, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// The messages that wait in groups, and whether each group has one ticket.
+    fn groups(&mut self) -> Result<()> {
+        let queue = self.queue;
+        let Some(groups) = queue.maybe_dir(Path::new(name::GROUPS))? else { return Ok(()) };
+        for (entry, kind) in queue.disk.names(&groups)? {
+            let mark = entry.to_str().filter(|_| kind == Kind::Dir).and_then(name::GroupMark::parse);
+            let Some(mark) = mark else {
+                self.foreign(groups.path().join(&entry));
+                continue;
+            };
+            let below = Path::new(name::GROUPS).join(mark.to_string());
+            let Some(dir) = queue.maybe_dir(&below)? else { continue };
+            for (name, kind) in queue.disk.names(&dir)? {
+                let text = name.to_str().unwrap_or_default();
+                let bucket = kind == Kind::Dir && Bucket::parse(text).is_some();
+                let message = kind == Kind::File && Place::parse(State::Ready, text).is_some();
+                if bucket {
+                    let below = below.join(text);
+                    if let Some(dir) = queue.maybe_dir(&below)? {
+                        self.directory(State::Ready, &below, &dir)?;
+                    }
+                } else if message {
+                    if let Some(place) = Place::parse(State::Ready, text) {
+                        self.message(&place, &below, &dir);
+                    }
+                } else if text != name::PARKED || kind != Kind::File {
+                    self.foreign(dir.path().join(&name));
+                }
+            }
+        }
+        for amiss in queue.tickets_amiss()? {
+            let (path, detail, done) = match &amiss {
+                Amiss::Without(mark) => (
+                    groups.path().join(mark.to_string()),
+                    "a group without a ticket: nobody claims from it",
+                    "made one",
+                ),
+                Amiss::Spare(place) => {
+                    let dir = queue.dir_of(place)?;
+                    let path = dir.map_or_else(|| queue.path().to_path_buf(), |dir| dir.path().to_path_buf());
+                    (path.join(&place.file_name), "a second ticket of its group", "removed")
+                }
+            };
+            let mut detail = detail.to_string();
+            let mended = self.mended(&mut detail, done, || {
+                // Under the lock, after another look: a group may have come and gone.
+                let _seq = Seq::lock(queue)?;
+                queue.mend_tickets()
+            });
+            self.found(Trouble::Orphaned, path, detail, mended);
         }
         Ok(())
     }
@@ -92,6 +149,10 @@ impl Check<'_, '_> {
 
     fn message(&mut self, place: &Place, below: &Path, dir: &Dir) {
         let path = dir.path().join(&place.file_name);
+        if place.name.ticket_of().is_some() {
+            // Nothing but a name; its group is looked at by itself.
+            return self.at_home(place, below, dir, path);
+        }
         match self.examine(place, dir) {
             Ok(Some(examined)) => {
                 if examined.links != 1 && !examined.damaged {
@@ -127,6 +188,7 @@ impl Check<'_, '_> {
         let queue = self.queue;
         let wanted = match place.state {
             State::Claimed => return,
+            State::Ready if below.starts_with(name::GROUPS) => return,
             state => home(state, &place.name, place.due),
         };
         if wanted == below {
