@@ -5,7 +5,7 @@ use super::browse::Place;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
 use super::message::{self, Content, Depth};
-use super::name::{Attempts, Grouped, Id, Name, Priority, State, WHY, home, ready_priority};
+use super::name::{Attempts, Grouped, Id, Lease, Name, Priority, State, WHY, home, ready_priority};
 use super::send::same;
 use super::seq::Seq;
 use crate::fs::{Access, Kind};
@@ -104,13 +104,24 @@ impl Queue {
             }
             (None, None) => return Ok(Moved::Gone),
             (Some(to), _) => {
-                let mut seq = Seq::lock(to)?;
-                to.publish(&mut seq, at, &file_name, anew.priority, None, group)
+                // Killed between here and the ticket's going on, recovery leaves the message dead, and lets its group go on.
+                let ticket = match &held {
+                    Some(_) => match self.marked(&dir, place, Lease::Buried)? {
+                        None => return Ok(Moved::Gone),
+                        name => name,
+                    },
+                    None => None,
+                };
+                let published = {
+                    let mut seq = Seq::lock(to)?;
+                    to.publish(&mut seq, at, &file_name, anew.priority, None, group)
+                };
+                if let (Ok(_), Some((_, mark, _lock)), Some(name)) = (&published, &held, ticket) {
+                    let _ = self.move_on(self.claimed_dir()?, &name, *mark);
+                }
+                published
             }
         };
-        if let (Ok(_), Some(_), Some((_, mark, _lock))) = (&moved, to, &held) {
-            self.move_on(&dir, &place.file_name, *mark)?;
-        }
         match moved {
             Ok(id) => {
                 to.unwrap_or(self).wake();

@@ -69,6 +69,11 @@ impl Check<'_, '_> {
                 }
             }
         }
+        let at = |place: &Place| -> Result<PathBuf> {
+            let dir = queue.dir_of(place)?;
+            let path = dir.map_or_else(|| queue.path().to_path_buf(), |dir| dir.path().to_path_buf());
+            Ok(path.join(&place.file_name))
+        };
         for amiss in queue.tickets_amiss()? {
             let (path, detail, done) = match &amiss {
                 Amiss::Without(mark) => (
@@ -76,14 +81,14 @@ impl Check<'_, '_> {
                     "a group without a ticket: nobody claims from it",
                     "made one",
                 ),
-                Amiss::Spare(place) => {
-                    let dir = queue.dir_of(place)?;
-                    let path = dir.map_or_else(|| queue.path().to_path_buf(), |dir| dir.path().to_path_buf());
-                    (path.join(&place.file_name), "a second ticket of its group", "removed")
-                }
+                Amiss::Spare(place) => (at(place)?, "a second ticket of its group", "removed"),
+                Amiss::Stale(place) => (at(place)?, "a ticket for a message that is not there", "its group goes on"),
             };
             let mut detail = detail.to_string();
             let mended = self.mended(&mut detail, done, || {
+                if let (Amiss::Stale(place), Some(mark)) = (&amiss, stale(&amiss)) {
+                    return queue.remove_held(place, mark).map(drop);
+                }
                 // Under the lock, after another look: a group may have come and gone.
                 let _seq = Seq::lock(queue)?;
                 queue.mend_tickets()
@@ -240,6 +245,13 @@ impl Check<'_, '_> {
         let mended = if left { Mended::Left } else { mended };
         self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
         Ok(Some(Examined { identity, links, seen: None, damaged: true }))
+    }
+}
+
+fn stale(amiss: &Amiss) -> Option<name::GroupMark> {
+    match amiss {
+        Amiss::Stale(place) => place.name.ticket_of(),
+        _ => None,
     }
 }
 

@@ -18,6 +18,8 @@ pub(in super::super) enum Amiss {
     Without(GroupMark),
     /// One more than the group needs.
     Spare(Place),
+    /// Delayed or dead, for a message that is not there any more: it was taken away by hand.
+    Stale(Place),
 }
 
 impl Queue {
@@ -67,14 +69,23 @@ impl Queue {
                     standing.push(place);
                 }
             }
-            amiss.extend(standing.into_iter().skip(1).map(Amiss::Spare));
+            let mut standing = standing.into_iter();
+            if let Some(place) = standing.next()
+                && matches!(place.state, State::Delayed | State::Dead)
+                && let Some(mark) = place.name.ticket_of()
+                && self.spot(&place.name, mark)?.is_none()
+            {
+                amiss.push(Amiss::Stale(place));
+            }
+            amiss.extend(standing.map(Amiss::Spare));
         }
         Ok(amiss)
     }
 
-    /// Mends one. The caller holds the lock of `seq`.
+    /// Mends one. The caller holds the lock of `seq`; a stale one is left to fsck, which does not.
     pub(in super::super) fn mend_ticket(&self, amiss: &Amiss) -> Result<()> {
         match amiss {
+            Amiss::Stale(_) => Ok(()),
             Amiss::Without(mark) => {
                 let Some(dir) = self.maybe_dir(&group_path(*mark))? else { return Ok(()) };
                 match self.disk.create(&dir, PARKED, self.file_birth()) {

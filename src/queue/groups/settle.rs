@@ -3,7 +3,7 @@
 
 use super::super::error::{Error, Result};
 use super::super::message::{self, Content, Depth};
-use super::super::name::{ClaimedName, GroupMark, Lease, State, home};
+use super::super::name::{ClaimedName, GroupMark, Lease, State, Token, home};
 use super::super::send::same;
 use super::super::settle::{Claim, Settled, Ticket};
 use super::super::{Attempt, OnDead, Place, Queue, Removed, Sync};
@@ -176,11 +176,26 @@ impl Queue {
         if !same(&self.disk, &dir, &place.file_name, &ticket)? {
             return Ok(Removed::Gone);
         }
-        if let Some(spot) = self.spot(&place.name, mark)? {
-            self.disk.unlink(&spot.dir, &spot.file_name)?;
+        let Some(name) = self.marked(&dir, place, Lease::Acked)? else { return Ok(Removed::Gone) };
+        match self.spot(&place.name, mark)? {
+            Some(spot) => self.disk.unlink(&spot.dir, &spot.file_name)?,
+            None => self.still_here()?,
         }
-        self.move_on(&dir, &place.file_name, mark)?;
+        // It is removed: whatever fails now, recovery sends the ticket on.
+        let _ = self.move_on(self.claimed_dir()?, &name, mark);
         Ok(Removed::Removed)
+    }
+
+    /// The one rename by which a ticket that is delayed or dead goes to where recovery looks, with a mark that says how its
+    /// message is to end. The caller holds its lock. Its new name; `None` when it is gone.
+    pub(in super::super) fn marked(&self, dir: &Dir, place: &Place, mark: Lease) -> Result<Option<String>> {
+        let token = Token::new(self.disk.random()?);
+        let name = ClaimedName { name: place.name.clone(), lease: mark, token }.to_string();
+        let claimed = std::path::Path::new(State::Claimed.word());
+        match self.move_into(dir, &place.file_name, claimed, &name) {
+            Err(error) if error.missing() => Ok(None),
+            moved => moved.map(|()| Some(name)),
+        }
     }
 
     /// Removes a message that waits in its group. Its lock keeps a claimer off; a claim that ended its process before it ended

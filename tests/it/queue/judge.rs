@@ -5,8 +5,8 @@ use super::ledger::Since;
 use super::survey::Survey;
 use super::world::{Bystander, NEW, OTHER, Promise, Q, World, body_of};
 use mq::fs::Disk;
-use mq::queue::name::Lease;
-use mq::queue::{Error, Finding, Found, Queue, Repair, Result, Scout, Settled};
+use mq::queue::name::{Grouped, Lease, State};
+use mq::queue::{Error, Finding, Found, Moved, Place, Queue, Repair, Result, Scout, Settled};
 use std::path::Path;
 
 /// Who comes first after the accident.
@@ -42,11 +42,31 @@ pub fn judge(world: &mut World, bystander: Option<Bystander<'_>>, since: Since, 
         world.machine.advance(std::time::Duration::from_secs(7200));
         drain(world, &disk, since);
     }
+    released(&disk);
+    drain(world, &disk, since);
     mend(&disk);
     let surveys = survey(world);
     none(&world.ledger.check(&surveys, since, false));
     let left: Vec<&str> = surveys.iter().flat_map(|s| &s.messages).map(|seen| seen.path.as_str()).collect();
     assert!(left.iter().all(|path| path.starts_with("dead/")), "not emptied: {left:?}");
+}
+
+/// The dead letters that hold their groups are sent round again, and their groups go on.
+fn released(disk: &Disk) {
+    for path in [Q, OTHER] {
+        let queue = Queue::open(disk, Path::new(path)).expect("the queue");
+        let mut held = Vec::new();
+        let each = |place: Place, _: &_| {
+            if matches!(place.name.group, Some(Grouped::Ticket(_))) {
+                held.push(place);
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        };
+        queue.each_place(State::Dead, each).expect("a look at the dead");
+        for place in held {
+            assert!(matches!(queue.redrive(&place, None).expect("a redrive"), Moved::To(_)));
+        }
+    }
 }
 
 fn promise(world: &World, disk: &Disk) {

@@ -31,6 +31,18 @@ pub struct Survey {
     pub litter: Vec<String>,
     /// What stands where it should not, with the reason.
     pub wrong: Vec<String>,
+    /// What stands in for the first message of a group.
+    tickets: Vec<Ticket>,
+}
+
+#[derive(Clone, Debug)]
+struct Ticket {
+    mark: String,
+    /// `parked` in the directory of a group without messages.
+    state: String,
+    id: String,
+    attempts: u32,
+    due: Option<u64>,
 }
 
 impl Survey {
@@ -41,7 +53,22 @@ impl Survey {
             match parts.as_slice() {
                 ["queue.json" | "seq" | "wake" | "paused"] => (),
                 [name] if name.starts_with("control-") => survey.litter.push(path),
-                [state @ ("ready" | "delayed" | "claimed" | "dead" | "done"), .., name] if !name.is_empty() => {
+                ["groups", mark, "ticket"] => survey.tickets.push(Ticket {
+                    mark: (*mark).to_string(),
+                    state: "parked".to_string(),
+                    id: String::new(),
+                    attempts: 0,
+                    due: None,
+                }),
+                [state @ ("ready" | "delayed" | "claimed" | "dead"), .., name] if is_ticket(name) => {
+                    match ticket(state, &path) {
+                        Ok(ticket) => survey.tickets.push(ticket),
+                        Err(why) => survey.wrong.push(format!("{path}: {why}")),
+                    }
+                }
+                [state @ ("groups" | "ready" | "delayed" | "claimed" | "dead" | "done"), .., name]
+                    if !name.is_empty() =>
+                {
                     let bytes = machine.read(format!("{queue}/{path}")).unwrap_or_default();
                     match seen(state, &path, &bytes) {
                         Ok(seen) => survey.messages.push(seen),
@@ -54,6 +81,7 @@ impl Survey {
                 _ => survey.wrong.push(format!("{path}: foreign")),
             }
         }
+        survey.turns();
         let mut ids = BTreeMap::new();
         for seen in &survey.messages {
             if let Some(other) = ids.insert(&seen.id, &seen.path) {
@@ -62,6 +90,48 @@ impl Survey {
         }
         survey
     }
+
+    /// Each group has one ticket, which says where its first message is; a group with messages has it where somebody looks.
+    fn turns(&mut self) {
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, seen) in self.messages.iter().enumerate().filter(|(_, seen)| seen.state == "groups") {
+            let mark = seen.path.split('/').nth(1).unwrap_or_default();
+            groups.entry(mark.to_string()).or_default().push(at);
+        }
+        for (mark, messages) in &groups {
+            let tickets: Vec<&Ticket> = self.tickets.iter().filter(|ticket| ticket.mark == *mark).collect();
+            match tickets.as_slice() {
+                [ticket] if ticket.state != "parked" => (),
+                tickets => self.wrong.push(format!("group {mark} with messages has the tickets {tickets:?}")),
+            }
+            for &at in messages {
+                let seen = &mut self.messages[at];
+                let own = self.tickets.iter().find(|ticket| ticket.mark == *mark && ticket.id == seen.id);
+                seen.state = own.map_or("ready", |ticket| &ticket.state).to_string();
+                (seen.attempts, seen.due) = own.map_or((0, None), |ticket| (ticket.attempts, ticket.due));
+            }
+        }
+    }
+}
+
+fn is_ticket(name: &str) -> bool {
+    name.split('-').any(|word| word.len() == 17 && word.starts_with('t'))
+}
+
+fn ticket(state: &str, path: &str) -> Result<Ticket, String> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let at = name.find("-t").ok_or("no ticket")?;
+    let (words, mark) = (&name[..at], &name[at + 2..at + 18]);
+    let mut words: Vec<&str> = words.split('-').collect();
+    let due = if state == "delayed" { Some(number(words.remove(0), 16)?) } else { None };
+    let [id, _, _, attempts] = words.as_slice() else { return Err("too few words".into()) };
+    Ok(Ticket {
+        mark: mark.to_string(),
+        state: state.to_string(),
+        id: (*id).to_string(),
+        attempts: u32::try_from(number(attempts, 5)?).unwrap_or(0),
+        due,
+    })
 }
 
 /// Takes a message apart; the error says what is wrong with it or with where it stands.
@@ -73,6 +143,10 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         _ => None,
     };
     let [id, bucket, priority, attempts, lease @ ..] = words.as_slice() else { return Err("too few words".into()) };
+    let (group, lease) = match lease {
+        [group, rest @ ..] if group.len() == 17 && group.starts_with('g') => (Some(&group[1..]), rest),
+        lease => (None, lease),
+    };
     let (id_number, bucket_number) = (number(id, 16)?, number(bucket, 16)?);
     if bucket_number > id_number {
         return Err("its bucket is younger than itself".into());
@@ -81,6 +155,8 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         "ready" => vec![priority.to_string(), bucket.to_string()],
         "delayed" => vec![format!("{:016}", due.unwrap_or(0) / 60_000_000 * 60_000_000)],
         "claimed" => vec![],
+        "groups" if dirs.len() > 1 => vec![group.unwrap_or("no group").to_string(), bucket.to_string()],
+        "groups" => vec![group.unwrap_or("no group").to_string()],
         _ => vec![bucket.to_string()],
     };
     if dirs != home {

@@ -57,6 +57,30 @@ pub const VERBS: &[Verb] = &[
     verb("rm", nothing, |world, disk| remove(world, disk, State::Ready)),
     verb("rm of a scheduled message", scheduled, |world, disk| remove(world, disk, State::Delayed)),
     verb("purge of the dead", buried, |world, disk| remove(world, disk, State::Dead)),
+    verb("send to a group", nothing, |world, disk| world.send(disk, Q, b"first", in_group("a"))),
+    verb("send to a group that has messages", grouped, |world, disk| world.send(disk, Q, b"third", in_group("a"))),
+    verb("send to a group that is claimed", claimed_group, |world, disk| world.send(disk, Q, b"third", in_group("a"))),
+    verb("send to a group on another boot", rebooted_group, |world, disk| world.send(disk, Q, b"third", in_group("a"))),
+    verb("send a batch of groups", nothing, send_groups),
+    verb("claim in a group", grouped, claim),
+    verb("claim in a group for a receipt", grouped, claim_timed),
+    verb("ack in a group", grouped, ack),
+    verb("ack of all in a group", grouped, |world, disk| ack(world, disk).and_then(|()| ack(world, disk))),
+    verb("ack in a group by receipt", claimed_group, ack_by_receipt),
+    verb("ack in a group by the receipt of a live claim", live_group, ack_by_receipt),
+    verb("dead in a group by the receipt of a live claim", live_group, dead_by_receipt),
+    verb("nack in a group", grouped, nack_now),
+    verb("nack in a group for later", grouped, nack_later),
+    verb("nack in a group by receipt", claimed_group, nack_by_receipt),
+    verb("dead in a group", grouped, dead),
+    verb("dead in a group by receipt", claimed_group, dead_by_receipt),
+    verb("dead in a group that is held", held_group, dead),
+    verb("redrive into a group", buried_in_group, redrive),
+    verb("redrive of a held group", held_dead, redrive),
+    verb("redrive of a held group to another queue", held_dead, redrive_elsewhere),
+    verb("purge of a held group's dead", held_dead, |world, disk| remove(world, disk, State::Dead)),
+    verb("rm in a group", grouped, |world, disk| remove_named(world, disk, b"second")),
+    verb("rm of a group's retry", delayed_group, |world, disk| remove(world, disk, State::Delayed)),
     verb("pause", nothing, pause),
     verb("resume", |world| pause(world, &world.machine.disk()).unwrap(), resume),
     verb("create", nothing, create),
@@ -154,6 +178,102 @@ fn two_buckets(world: &mut World) {
     world.send(&disk, Q, b"in the old bucket", urgent(7)).unwrap();
     world.machine.reboot();
     world.send(&disk, Q, b"in the new bucket", urgent(7)).unwrap();
+}
+
+fn in_group(key: &str) -> Envelope {
+    Envelope { group: Some(key.to_string()), ..urgent(7) }
+}
+
+/// Two messages of one group, which are claimed before all others.
+fn grouped(world: &mut World) {
+    let disk = world.machine.disk();
+    for body in [b"first ", b"second"] {
+        world.send(&disk, Q, body.trim_ascii(), in_group("a")).unwrap();
+    }
+}
+
+fn rebooted_group(world: &mut World) {
+    grouped(world);
+    world.machine.reboot();
+}
+
+fn claimed_group(world: &mut World) {
+    grouped(world);
+    leased(world);
+}
+
+/// The first message of a group claimed by a worker that is gone for the machine, but for whoever has its receipt.
+fn live_group(world: &mut World) {
+    grouped(world);
+    let disk = world.machine.disk();
+    let queue = Queue::open(&disk, Path::new(Q)).unwrap();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    let body = body_of(&claim).unwrap();
+    world.receipts.push((claim.receipt(Q), body));
+}
+
+fn holding(world: &mut World) {
+    let disk = world.machine.disk();
+    let mut queue = Queue::open(&disk, Path::new(Q)).unwrap();
+    queue.configure(|settings| settings.set("group_on_dead", "hold")).unwrap();
+}
+
+fn held_group(world: &mut World) {
+    holding(world);
+    grouped(world);
+}
+
+fn held_dead(world: &mut World) {
+    held_group(world);
+    let disk = world.machine.disk();
+    dead(world, &disk).unwrap();
+    world.ledger.let_move();
+}
+
+fn buried_in_group(world: &mut World) {
+    grouped(world);
+    let disk = world.machine.disk();
+    dead(world, &disk).unwrap();
+    world.ledger.let_move();
+}
+
+fn delayed_group(world: &mut World) {
+    grouped(world);
+    let disk = world.machine.disk();
+    nack_later(world, &disk).unwrap();
+    world.ledger.let_move();
+}
+
+fn send_groups(world: &mut World, disk: &Disk) -> Result<()> {
+    world.send_batch(
+        disk,
+        &[
+            (b"batch 1", in_group("a")),
+            (b"batch 2", in_group("b")),
+            (b"batch 3", in_group("a")),
+            (b"batch 4", Envelope::default()),
+        ],
+    )
+}
+
+fn remove_named(world: &mut World, disk: &Disk, body: &[u8]) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let mut places = Vec::new();
+    queue.each_place(State::Ready, |place, _| {
+        places.push(place);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for place in places {
+        let Some(message) = queue.read(&place)? else { continue };
+        if message.start(100)? == body {
+            world.ledger.leaving(body);
+            only(queue.remove(&place)? == Removed::Removed, "gone")?;
+            queue.flush_all()?;
+            world.ledger.gone(body);
+            return queue.count_removed(1);
+        }
+    }
+    only(false, "not found")
 }
 
 fn claim(world: &mut World, disk: &Disk) -> Result<()> {
