@@ -6,6 +6,7 @@ use super::{Queue, create};
 use crate::fs::Access;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Since when, until when, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +26,19 @@ impl Pause {
 }
 
 impl Queue {
-    /// Pauses the queue, durably. What is claimed already goes on.
+    /// Pauses the queue until [`Queue::resume`], durably. What is claimed already goes on.
     pub fn pause(&self, reason: Option<String>) -> Result<()> {
-        let pause = Pause { paused_at: self.disk.now().rfc3339(), paused_until: None, reason };
+        self.pause_for(reason, None)
+    }
+
+    /// Pauses the queue, durably, for a while or until [`Queue::resume`]; a pause that holds already is replaced. What is
+    /// claimed already goes on. The end is kept in whole seconds, rounded up.
+    ///
+    /// Killed before it returns: paused or not, whole in either case.
+    pub fn pause_for(&self, reason: Option<String>, length: Option<Duration>) -> Result<()> {
+        let now = self.disk.now();
+        let until = length.map(|length| now.plus(length).plus(Duration::from_micros(999_999)).rfc3339());
+        let pause = Pause { paused_at: now.rfc3339(), paused_until: until, reason };
         let mut bytes = serde_json::to_vec(&pause).unwrap_or_default();
         bytes.push(b'\n');
         create::put_control(&self.disk, &self.dir, name::PAUSED, &bytes, self.settings.mode(), self.owner)?;

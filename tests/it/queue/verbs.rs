@@ -81,8 +81,10 @@ pub const VERBS: &[Verb] = &[
     verb("purge of a held group's dead", held_dead, |world, disk| remove(world, disk, State::Dead)),
     verb("rm in a group", grouped, |world, disk| remove_named(world, disk, b"second")),
     verb("rm of a group's retry", delayed_group, |world, disk| remove(world, disk, State::Delayed)),
-    verb("pause", nothing, pause),
-    verb("resume", |world| pause(world, &world.machine.disk()).unwrap(), resume),
+    verb("pause", nothing, |world, disk| pause(world, disk, None)),
+    verb("pause for a while", nothing, |world, disk| pause(world, disk, Some(Duration::from_secs(90)))),
+    verb("pause for a while what is paused", paused, |world, disk| pause(world, disk, Some(Duration::from_secs(90)))),
+    verb("resume", paused, resume),
     verb("create", nothing, create),
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
     verb("config", nothing, configure),
@@ -442,11 +444,15 @@ fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
     queue.count_removed(1)
 }
 
-fn pause(world: &mut World, disk: &Disk) -> Result<()> {
+fn paused(world: &mut World) {
+    pause(world, &world.machine.disk(), None).unwrap();
+}
+
+fn pause(world: &mut World, disk: &Disk, length: Option<Duration>) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
-    queue.pause(Some("to look into something".into()))?;
+    queue.pause_for(Some("to look into something".into()), length)?;
     world.promised = Some(Promise::Paused);
-    assert!(queue.paused()?.is_some());
+    assert_eq!(queue.paused()?.is_some_and(|pause| pause.until().is_some()), length.is_some());
     Ok(())
 }
 
