@@ -62,6 +62,9 @@ _mq() {
             mq,pause)
                 cmd="mq__subcmd__pause"
                 ;;
+            mq,pop)
+                cmd="mq__subcmd__pop"
+                ;;
             mq,purge)
                 cmd="mq__subcmd__rm"
                 ;;
@@ -102,7 +105,7 @@ _mq() {
 
     case "${cmd}" in
         mq)
-            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend work ls show stats dlq rm purge create config pause resume fsck completions complete help"
+            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge create config pause resume fsck completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -725,6 +728,36 @@ _mq() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mq__subcmd__pop)
+            opts="-q -n -0 -h --root --quiet --color --wait --null --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mq__subcmd__resume)
             opts="-q -h --root --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1034,6 +1067,7 @@ _mq_complete() {
                 'ls') places=(queues ids+) ;;
                 'nack') places=(-+) ;;
                 'pause') places=(queues) ;;
+                'pop') places=(queues) ;;
                 'purge') places=(queues ids+) ;;
                 'resume') places=(queues) ;;
                 'rm') places=(queues ids+) ;;

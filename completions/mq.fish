@@ -39,6 +39,7 @@ complete -c mq -n "__fish_mq_needs_command" -f -a "ack" -d 'Acknowledge: the wor
 complete -c mq -n "__fish_mq_needs_command" -f -a "nack" -d 'Put a claimed message back for another attempt'
 complete -c mq -n "__fish_mq_needs_command" -f -a "dead" -d 'Dead-letter a claimed message at once'
 complete -c mq -n "__fish_mq_needs_command" -f -a "extend" -d 'Renew the lease of a claimed message'
+complete -c mq -n "__fish_mq_needs_command" -f -a "pop" -d 'Print messages, and acknowledge what was printed'
 complete -c mq -n "__fish_mq_needs_command" -f -a "work" -d 'Run a command for each message'
 complete -c mq -n "__fish_mq_needs_command" -f -a "ls" -d 'List queues, or the messages of one'
 complete -c mq -n "__fish_mq_needs_command" -f -a "show" -d 'Show messages with their headers, bodies and attempts'
@@ -119,6 +120,15 @@ never\t''"
 complete -c mq -n "__fish_mq_using_subcommand extend" -l lease -d 'How long, from now [default: as long as it was claimed for]' -r
 complete -c mq -n "__fish_mq_using_subcommand extend" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand extend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand pop" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand pop" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand pop" -s n -d 'At most so many messages' -r
+complete -c mq -n "__fish_mq_using_subcommand pop" -l wait -d 'How long to wait for the first one' -r
+complete -c mq -n "__fish_mq_using_subcommand pop" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand pop" -s 0 -l null -d 'End each body with a NUL'
+complete -c mq -n "__fish_mq_using_subcommand pop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand work" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand work" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -385,6 +395,7 @@ complete -c mq -n "__mq_at 'help' 1" -f -a "(__mq_ask topics; __mq_ask commands)
 complete -c mq -n "__mq_at 'ls' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'ls' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'pause' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'pop' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'purge' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'purge' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'resume' 1" -f -a "(__mq_ask queues)"

@@ -8,7 +8,7 @@ use super::queues::{Named, Spot};
 use super::{Globals, extend};
 use crate::fs::Watch;
 use crate::queue::name::Lease;
-use crate::queue::{Again, Claim, Counting, Found, Nothing, Queue, Scout};
+use crate::queue::{Again, Claim, Counting, Found, Nothing, Pause, Queue, Scout};
 use crate::time::{Time, parse_duration};
 use anyhow::Result;
 use std::time::Duration;
@@ -58,13 +58,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     loop {
         queue.refresh()?;
         let nothing = match queue.paused()? {
-            Some(pause) if args.wait.is_none() && claimed == 0 => {
-                let why = pause.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                return Err(Failure::new(Exit::Paused, format!("{} is paused{why}", spot.label))
-                    .hint(format!("mq resume {}", args.queue))
-                    .into());
-            }
-            Some(_) => Nothing::default(),
+            Some(pause) if args.wait.is_none() && claimed == 0 => return Err(paused(&spot, &args.queue, &pause)),
+            Some(pause) => Nothing { next_due: pause.until(), ..Nothing::default() },
             None => match queue.claim(&mut scout, Lease::Timed(args.lease.unwrap_or(queue.settings().lease())))? {
                 Found::Claim(claim) => {
                     print(&queue, &spot, &word, *claim, &mut out, args)?;
@@ -116,8 +111,16 @@ pub fn receipt_word(globals: &Globals, spot: &Spot) -> String {
     }
 }
 
+/// Nothing is claimed while the queue is paused.
+pub fn paused(spot: &Spot, said: &str, pause: &Pause) -> anyhow::Error {
+    let until = pause.until().map(|until| format!(" until {}", until.local())).unwrap_or_default();
+    let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let failure = Failure::new(Exit::Paused, format!("{} is paused{until}{why}", spot.label));
+    failure.hint(format!("mq resume {said}")).into()
+}
+
 /// Waiting for something to become claimable.
-struct Waiting {
+pub struct Waiting {
     until: Option<Time>,
     watch: Option<Watch>,
     /// A holder has just gone, and the kernel says so a moment before it frees the lock: look again soon.
@@ -126,14 +129,14 @@ struct Waiting {
 
 impl Waiting {
     /// The watch begins before the first look, so that nothing happens between the two unseen.
-    fn new(queue: &Queue, wait: Option<Duration>) -> Result<Waiting> {
+    pub fn new(queue: &Queue, wait: Option<Duration>) -> Result<Waiting> {
         let until = wait.filter(|wait| !wait.is_zero()).map(|wait| queue.disk().now().plus(wait));
         let watch = if until.is_some() { queue.watch()? } else { None };
         Ok(Waiting { until, watch, soon: None })
     }
 
     /// Sleeps until there may be something; `false` when the time is over.
-    fn pause(&mut self, queue: &Queue, nothing: Nothing) -> Result<bool> {
+    pub fn pause(&mut self, queue: &Queue, nothing: Nothing) -> Result<bool> {
         let Some(until) = self.until else { return Ok(false) };
         let now = queue.disk().now();
         if now >= until {

@@ -4,7 +4,7 @@
 use super::exit::Exit;
 use super::{
     Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, nack, pause,
-    resume, rm, send, show, stats, work,
+    pop, resume, rm, send, show, stats, work,
 };
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -68,6 +68,7 @@ commands! {
     Nack nack "nack" "Put a claimed message back for another attempt";
     Dead dead "dead" "Dead-letter a claimed message at once";
     Extend extend "extend" "Renew the lease of a claimed message";
+    Pop pop "pop" "Print messages, and acknowledge what was printed";
     Work work "work" "Run a command for each message";
     Ls ls "ls" "List queues, or the messages of one";
     Show show "show" "Show messages with their headers, bodies and attempts";

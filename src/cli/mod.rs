@@ -26,6 +26,7 @@ mod look;
 mod ls;
 mod nack;
 mod pause;
+mod pop;
 mod progress;
 mod receipts;
 mod resume;

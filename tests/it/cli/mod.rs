@@ -5,6 +5,7 @@ mod config;
 mod files;
 mod input;
 mod inspect;
+mod pop;
 mod protections;
 mod race;
 mod records;
