@@ -295,6 +295,8 @@ complete -c mq -n "__fish_mq_using_subcommand pause" -l color -d 'When to colour
 always\t''
 never\t''"
 complete -c mq -n "__fish_mq_using_subcommand pause" -l reason -d 'Why, for mq stats and for those who wait' -r
+complete -c mq -n "__fish_mq_using_subcommand pause" -l for -d 'Resume by itself after so long, in whole seconds' -r
+complete -c mq -n "__fish_mq_using_subcommand pause" -l wait -d 'Return when nothing is claimed any more, or after so long (exit 4)' -r
 complete -c mq -n "__fish_mq_using_subcommand pause" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand pause" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand resume" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F

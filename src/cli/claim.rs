@@ -62,6 +62,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
             Some(pause) => Nothing { next_due: pause.until(), ..Nothing::default() },
             None => match queue.claim(&mut scout, Lease::Timed(args.lease.unwrap_or(queue.settings().lease())))? {
                 Found::Claim(claim) => {
+                    let Some(claim) = queue.unless_paused(claim)? else { continue };
                     print(&queue, &spot, &word, *claim, &mut out, args)?;
                     claimed += 1;
                     if claimed == args.count {

@@ -39,6 +39,7 @@ mod stats;
 mod table;
 mod taken;
 mod usage;
+mod vigil;
 mod work;
 
 use clap::Parser;

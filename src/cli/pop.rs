@@ -53,6 +53,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
             Some(pause) => Nothing { next_due: pause.until(), ..Nothing::default() },
             None => match queue.claim(&mut scout, Lease::Live)? {
                 Found::Claim(claim) => {
+                    let Some(claim) = queue.unless_paused(claim)? else { continue };
                     pop(&queue, *claim, args)?;
                     popped += 1;
                     if popped == args.count {

@@ -1,6 +1,6 @@
 //! The steps with their paths: what the queue's code calls.
 
-use super::{Access, Birth, Handle, Holder, Kind, Stat, Steps, Store, Watch};
+use super::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use crate::time::Time;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -315,8 +315,8 @@ impl Disk {
         failed("look at the file system of", &of.path, self.0.store(&of.handle))
     }
 
-    pub fn watch(&self, wake: &Path, claimed: &Path) -> Result<Option<Watch>> {
-        failed("watch", wake, self.0.watch(wake, claimed))
+    pub fn watch(&self, wake: &Path, claimed: &Path, interest: Interest) -> Result<Option<Watch>> {
+        failed("watch", wake, self.0.watch(wake, claimed, interest))
     }
 }
 

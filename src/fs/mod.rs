@@ -18,7 +18,7 @@ pub use disk::{Dir, Disk, Error, File, Result, plain};
 pub use posix::{Posix, clear_umask, user_umask};
 pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};
-pub use watch::{Noticed, Watch};
+pub use watch::{Interest, Noticed, Watch};
 
 use crate::time::Time;
 use std::ffi::OsStr;
@@ -205,5 +205,5 @@ pub trait Steps: Send + Sync {
     /// What file system this is on.
     fn store(&self, of: &Handle) -> io::Result<Store>;
     /// Watches a queue's `wake` and `claimed`; `None` where the system cannot, and the caller polls.
-    fn watch(&self, wake: &Path, claimed: &Path) -> io::Result<Option<Watch>>;
+    fn watch(&self, wake: &Path, claimed: &Path, interest: Interest) -> io::Result<Option<Watch>>;
 }

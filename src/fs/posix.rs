@@ -1,6 +1,6 @@
 //! The steps, taken for real: rustix where the call has flags that std cannot name, fs2 for flock(2).
 
-use super::{Access, Birth, Handle, Holder, Identity, Kind, Owner, Stat, Steps, Store, Watch, bulk};
+use super::{Access, Birth, Handle, Holder, Identity, Interest, Kind, Owner, Stat, Steps, Store, Watch, bulk};
 use crate::time::Time;
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
@@ -309,8 +309,8 @@ impl Steps for Posix {
         super::store::identify(of.file()?)
     }
 
-    fn watch(&self, wake: &Path, claimed: &Path) -> io::Result<Option<Watch>> {
-        Watch::open(wake, claimed)
+    fn watch(&self, wake: &Path, claimed: &Path, interest: Interest) -> io::Result<Option<Watch>> {
+        Watch::open(wake, claimed, interest)
     }
 }
 

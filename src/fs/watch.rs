@@ -4,12 +4,22 @@
 use std::io;
 use std::path::Path;
 
+/// What to hear of `claimed/`, beside the touches of `wake`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// A file in it was closed: its holder may be gone.
+    Closed,
+    /// That, and every name that comes or goes: for those who wait until messages are settled.
+    Settled,
+}
+
 /// What happened since the last time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Noticed {
     /// Something may have become claimable, or due.
     pub wake: bool,
-    /// A descriptor of a claimed message was closed; the kernel says so a moment before it frees the lock.
+    /// A descriptor of a claimed message was closed; the kernel says so a moment before it frees the lock. With
+    /// [`Interest::Settled`] also: a message has left.
     pub closed: bool,
     /// A watched path went away: look whether the queue is still there.
     pub gone: bool,
@@ -17,7 +27,7 @@ pub struct Noticed {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::Noticed;
+    use super::{Interest, Noticed};
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
     use rustix::io::Errno;
     use std::io;
@@ -33,7 +43,7 @@ mod linux {
     }
 
     impl Watch {
-        pub(in crate::fs) fn open(wake: &Path, claimed: &Path) -> io::Result<Option<Watch>> {
+        pub(in crate::fs) fn open(wake: &Path, claimed: &Path, interest: Interest) -> io::Result<Option<Watch>> {
             let inotify = match inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) {
                 // No more instances or descriptors: polling still works.
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSYS) => return Ok(None),
@@ -41,7 +51,12 @@ mod linux {
             };
             let gone = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
             let flags = WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | gone | WatchFlags::DONT_FOLLOW;
+            let names = match interest {
+                Interest::Closed => WatchFlags::empty(),
+                Interest::Settled => WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO,
+            };
             let on_claimed = WatchFlags::CLOSE_WRITE
+                | names
                 | gone
                 | WatchFlags::EXCL_UNLINK
                 | WatchFlags::DONT_FOLLOW
@@ -91,7 +106,7 @@ pub enum Watch {}
 
 #[cfg(not(target_os = "linux"))]
 impl Watch {
-    pub(in crate::fs) fn open(_: &Path, _: &Path) -> io::Result<Option<Watch>> {
+    pub(in crate::fs) fn open(_: &Path, _: &Path, _: Interest) -> io::Result<Option<Watch>> {
         Ok(None)
     }
     pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
@@ -103,7 +118,7 @@ impl Watch {
 }
 
 #[cfg(target_os = "linux")]
-const _: fn(&Path, &Path) -> io::Result<Option<Watch>> = Watch::open;
+const _: fn(&Path, &Path, Interest) -> io::Result<Option<Watch>> = Watch::open;
 
 impl std::os::fd::AsFd for Watch {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

@@ -45,7 +45,7 @@ pub use settings::{Backoff, KEYS, Key, OnDead, OnExpire, OnFull, Rate, Room, Set
 pub use settle::{Again, Claim, Counting, Settled};
 pub use stats::Stats;
 
-use crate::fs::{Access, Birth, Dir, Disk, Identity, Stat, Store, Watch};
+use crate::fs::{Access, Birth, Dir, Disk, Identity, Interest, Stat, Store, Watch};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -117,13 +117,18 @@ impl Queue {
 
     /// Watches for what may have become claimable; `None` where the system can't, and the caller polls.
     pub fn watch(&self) -> Result<Option<Watch>> {
+        self.watch_for(Interest::Closed)
+    }
+
+    /// Watches for what is claimed, settled or taken back as well, with [`Interest::Settled`].
+    pub fn watch_for(&self, interest: Interest) -> Result<Option<Watch>> {
         self.claimed_dir()?;
         let wake = self.path().join(name::WAKE);
         let claimed = self.path().join(name::CLAIMED);
-        match self.disk.watch(&wake, &claimed) {
+        match self.disk.watch(&wake, &claimed, interest) {
             Err(error) if error.missing() => {
                 self.wake();
-                Ok(self.disk.watch(&wake, &claimed)?)
+                Ok(self.disk.watch(&wake, &claimed, interest)?)
             }
             watch => Ok(watch?),
         }

@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::name;
-use super::{Queue, create};
+use super::{Again, Claim, Counting, Queue, create};
 use crate::fs::Access;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,17 @@ impl Queue {
         self.disk.sync_dir(&self.dir)?;
         self.wake();
         Ok(true)
+    }
+
+    /// A claim that was made while the queue was being paused is put back, uncounted, and `None` comes back. So whoever has
+    /// paused a queue and then sees nothing in `claimed/` knows that nobody works on anything: either the claimer sees the
+    /// pause, or its claim is seen.
+    pub fn unless_paused(&self, claim: Box<Claim>) -> Result<Option<Box<Claim>>> {
+        if self.paused()?.is_none() {
+            return Ok(Some(claim));
+        }
+        claim.nack(self, Again::Now, Counting::Uncounted, None)?;
+        Ok(None)
     }
 
     /// The pause that holds now. A file that cannot be understood pauses, until somebody looks.

@@ -235,7 +235,7 @@ impl Worker<'_> {
         }
         self.pause_told = false;
         match self.queue.claim(&mut self.scout, Lease::Live)? {
-            Found::Claim(claim) => Ok(Some(claim)),
+            Found::Claim(claim) => self.queue.unless_paused(claim),
             Found::Nothing(nothing) => {
                 self.relieved();
                 if self.drained()? {

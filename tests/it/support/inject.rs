@@ -1,6 +1,6 @@
 //! Steps that can be stopped or made to fail at any one of them, counted from 1.
 
-use mq::fs::{Access, Birth, Handle, Holder, Kind, Stat, Steps, Store, Watch};
+use mq::fs::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use mq::time::Time;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -305,7 +305,7 @@ impl<S: Steps> Steps for Injected<S> {
         self.step("store".into(), |inner| inner.store(of))
     }
 
-    fn watch(&self, wake: &Path, claimed: &Path) -> io::Result<Option<Watch>> {
-        self.step("watch".into(), |inner| inner.watch(wake, claimed))
+    fn watch(&self, wake: &Path, claimed: &Path, interest: Interest) -> io::Result<Option<Watch>> {
+        self.step("watch".into(), |inner| inner.watch(wake, claimed, interest))
     }
 }

@@ -45,7 +45,7 @@ fn killed_with_its_job_a_worker_is_replaced_at_once() {
 }
 
 /// Whether a worker sleeps in poll(2).
-fn waits(worker: &Beside) -> bool {
+pub(super) fn waits(worker: &Beside) -> bool {
     let proc = format!("/proc/{}", worker.0.id());
     let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
     let watches = std::fs::read_dir(format!("{proc}/fd")).is_ok_and(|fds| {

@@ -4,6 +4,7 @@ mod ends;
 mod job;
 mod lease;
 mod outcome;
+mod pause;
 mod protections;
 mod race;
 mod signals;

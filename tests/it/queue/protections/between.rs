@@ -270,3 +270,31 @@ fn of_two_redrives_one_leaves_its_record() {
         assert_eq!(redrives, 1, "another one before step {n}: {records:?}\n{}", tape.trace());
     }
 }
+
+#[test]
+fn who_pauses_and_sees_nothing_claimed_knows_that_nobody_works() {
+    let prepared = world();
+    let held = open(&prepared.machine.disk()).in_flight().unwrap();
+    for n in 1.. {
+        let world = prepared.fork();
+        let seen = Arc::new(Mutex::new(None));
+        let told = seen.clone();
+        let (disk, tape) = interrupted(&world, n, move |disk| {
+            let queue = open(disk);
+            queue.pause(None).unwrap();
+            *told.lock().unwrap() = Some(queue.in_flight().unwrap());
+        });
+        let queue = open(&disk);
+        let mut kept = None;
+        if queue.paused().unwrap().is_none()
+            && let Found::Claim(claim) = queue.claim(&mut Scout::new(), Lease::Live).unwrap()
+        {
+            let attempt = claim.attempt();
+            kept = queue.unless_paused(claim).unwrap();
+            let next = claim_one(&queue, Lease::Live).unwrap().attempt();
+            assert!(kept.is_some() || next == attempt, "it was counted:\n{}", tape.trace());
+        }
+        let Some(seen) = seen.lock().unwrap().take() else { break };
+        assert!(kept.is_none() || seen > held, "paused before step {n}, and the claim not seen:\n{}", tape.trace());
+    }
+}

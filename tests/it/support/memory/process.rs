@@ -3,7 +3,7 @@
 use super::machine::{Machine, State};
 use super::names::{Result, contents, dir, free, index, inode, living, lookup, portion, resolve, stat};
 use super::tree::{Change, Node, What};
-use mq::fs::{Access, Birth, Handle, Holder, Kind, Stat, Steps, Store, Watch};
+use mq::fs::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use mq::time::Time;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -372,7 +372,7 @@ impl Steps for Process {
         self.with(of, |state, _| Ok(state.journal.store()))
     }
 
-    fn watch(&self, _wake: &Path, _claimed: &Path) -> io::Result<Option<Watch>> {
+    fn watch(&self, _wake: &Path, _claimed: &Path, _interest: Interest) -> io::Result<Option<Watch>> {
         Ok(None)
     }
 }

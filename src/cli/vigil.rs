@@ -1,0 +1,69 @@
+//! Waiting for others to settle what they hold: watch, then look, then wait.
+
+use crate::fs::{Interest, Watch};
+use crate::queue::Queue;
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+/// How often to look all the same: an event may be lost, and some of what is waited for raises none.
+const POLL: Duration = Duration::from_secs(2);
+/// How often without a watch (inotify(7), `max_user_instances`).
+const POLL_BLIND: Duration = Duration::from_millis(250);
+/// The kernel reports that a descriptor was closed a moment before it frees the lock: so look again soon after an event, and
+/// after twice as long, up to this.
+const SOON_LAST: Duration = Duration::from_millis(128);
+/// A look that took so long is not repeated at once, however much happens: a watcher of a deep queue must not become a load.
+const LONG: Duration = Duration::from_millis(5);
+
+/// From its making on, nothing happens unnoticed.
+#[derive(Debug)]
+pub struct Vigil {
+    /// `None`: for ever.
+    until: Option<Instant>,
+    watch: Option<Watch>,
+    soon: Duration,
+}
+
+impl Vigil {
+    pub fn new(queue: &Queue, limit: Option<Duration>) -> Vigil {
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Vigil { until, watch: queue.watch_for(Interest::Settled).ok().flatten(), soon: SOON_LAST }
+    }
+
+    /// Sleeps until there may be something new, or until `next`; `false` when the time is over. A look that began at
+    /// `began` has just found that it is not yet so.
+    pub fn pause(&mut self, queue: &Queue, began: Instant, next: Option<Duration>) -> Result<bool> {
+        let now = Instant::now();
+        let left = self.until.map_or(POLL, |until| until.saturating_duration_since(now));
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let looked = now.duration_since(began);
+        if looked > LONG {
+            std::thread::sleep(left.min(looked * 4).min(POLL));
+        }
+        let mut sleep = left.min(if self.watch.is_some() { POLL } else { POLL_BLIND });
+        sleep = sleep.min(next.unwrap_or(sleep)).max(Duration::from_millis(1));
+        let Some(watch) = &mut self.watch else {
+            std::thread::sleep(sleep);
+            return Ok(true);
+        };
+        if self.soon < SOON_LAST {
+            sleep = sleep.min(self.soon);
+            self.soon *= 2;
+        }
+        let mut fds = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec::try_from(sleep).ok();
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(true),
+            Ok(_) => (),
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+        let noticed = watch.take();
+        if noticed.gone {
+            self.watch = queue.watch_for(Interest::Settled).ok().flatten();
+        }
+        self.soon = Duration::from_millis(1);
+        Ok(true)
+    }
+}
