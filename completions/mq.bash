@@ -83,6 +83,9 @@ _mq() {
             mq,stats)
                 cmd="mq__subcmd__stats"
                 ;;
+            mq,wait)
+                cmd="mq__subcmd__wait"
+                ;;
             mq,work)
                 cmd="mq__subcmd__work"
                 ;;
@@ -105,7 +108,7 @@ _mq() {
 
     case "${cmd}" in
         mq)
-            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge create config pause resume fsck completions complete help"
+            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge create config pause resume wait fsck completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -936,6 +939,32 @@ _mq() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mq__subcmd__wait)
+            opts="-q -h --root --quiet --color --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mq__subcmd__work)
             opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --stderr --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1082,6 +1111,7 @@ _mq_complete() {
                 'send') places=(queues -+) ;;
                 'show') places=(queues ids+) ;;
                 'stats') places=(queues+) ;;
+                'wait') places=(queues ids+) ;;
                 'work') places=(queues command+) ;;
             esac
             place=${places[at]:-}

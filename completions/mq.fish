@@ -51,6 +51,7 @@ complete -c mq -n "__fish_mq_needs_command" -f -a "create" -d 'Make a queue'
 complete -c mq -n "__fish_mq_needs_command" -f -a "config" -d 'Show or change a queue\'s settings'
 complete -c mq -n "__fish_mq_needs_command" -f -a "pause" -d 'Let nothing more be claimed from a queue'
 complete -c mq -n "__fish_mq_needs_command" -f -a "resume" -d 'End a pause'
+complete -c mq -n "__fish_mq_needs_command" -f -a "wait" -d 'Wait until messages are acknowledged or dead'
 complete -c mq -n "__fish_mq_needs_command" -f -a "fsck" -d 'Check a queue, and mend it'
 complete -c mq -n "__fish_mq_needs_command" -f -a "completions" -d 'Print the completion file of a shell'
 complete -c mq -n "__fish_mq_needs_command" -f -a "complete" -d 'What may stand at a place of the command line'
@@ -305,6 +306,13 @@ always\t''
 never\t''"
 complete -c mq -n "__fish_mq_using_subcommand resume" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand wait" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand wait" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand wait" -l wait -d 'How long at most (exit 4) [default: for ever]' -r
+complete -c mq -n "__fish_mq_using_subcommand wait" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand fsck" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand fsck" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -407,4 +415,6 @@ complete -c mq -n "__mq_at 'send' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'show' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'show' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'stats' 1+" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'wait' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'wait' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'work' 1" -f -a "(__mq_ask queues)"

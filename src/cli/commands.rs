@@ -4,7 +4,7 @@
 use super::exit::Exit;
 use super::{
     Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, nack, pause,
-    pop, resume, rm, send, show, stats, work,
+    pop, resume, rm, send, show, stats, wait, work,
 };
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -79,6 +79,7 @@ commands! {
     Config config "config" "Show or change a queue's settings";
     Pause pause "pause" "Let nothing more be claimed from a queue";
     Resume resume "resume" "End a pause";
+    Wait wait "wait" "Wait until messages are acknowledged or dead";
     Fsck fsck "fsck" "Check a queue, and mend it";
     Completions completions "completions" "Print the completion file of a shell";
     Complete complete "complete" "What may stand at a place of the command line" .hide(true);

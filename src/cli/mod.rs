@@ -40,6 +40,7 @@ mod table;
 mod taken;
 mod usage;
 mod vigil;
+mod wait;
 mod work;
 
 use clap::Parser;

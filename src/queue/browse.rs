@@ -79,7 +79,7 @@ impl Queue {
         Ok(())
     }
 
-    fn each_in(
+    pub(super) fn each_in(
         &self,
         state: State,
         dir: &Dir,

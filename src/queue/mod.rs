@@ -24,6 +24,7 @@ mod send;
 mod seq;
 mod settings;
 mod settle;
+mod settled;
 mod stats;
 
 pub use batch::Batch;
@@ -43,6 +44,7 @@ pub use select::{Moved, Removed};
 pub use send::{Draft, Sent};
 pub use settings::{Backoff, KEYS, Key, OnDead, OnExpire, OnFull, Rate, Room, Settings, Sync, key, parse_size};
 pub use settle::{Again, Claim, Counting, Settled};
+pub use settled::Awaited;
 pub use stats::Stats;
 
 use crate::fs::{Access, Birth, Dir, Disk, Identity, Interest, Stat, Store, Watch};

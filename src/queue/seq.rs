@@ -176,6 +176,16 @@ pub(super) fn totals(queue: &Queue) -> Result<Option<Totals>> {
     Ok(peek(queue)?.map(|contents| contents.totals))
 }
 
+/// The last id given out, without the lock. Where `seq` does not say, the greatest in any name, as its next holder would.
+pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
+    let boot = queue.disk.boot_id();
+    let last = match peek(queue)? {
+        Some(contents) if !boot.is_empty() && contents.boot == boot => contents.last,
+        stale => anew(queue, stale, boot)?.last,
+    };
+    Ok((last > Time::default()).then_some(Id(last)))
+}
+
 /// Whether `seq` is behind the names, garbage or missing: for fsck, which gives the greatest id it saw.
 pub(super) fn behind(queue: &Queue, greatest: Option<Id>) -> Result<Option<&'static str>> {
     Ok(match peek(queue)? {

@@ -8,6 +8,7 @@ mod pause;
 mod protections;
 mod race;
 mod signals;
+mod wait;
 
 use crate::support::sandbox::Sandbox;
 use std::process::{Child, ExitStatus, Stdio};

@@ -28,7 +28,7 @@ fn the_watch_begins_before_the_look() {
         return;
     }
     sandbox.mq(["create", "jobs"]).ok();
-    for command in ["work jobs --for 50ms -- true", "claim jobs --wait 50ms"] {
+    for command in ["work jobs --for 50ms -- true", "claim jobs --wait 50ms", "wait jobs", "pause jobs --wait 0"] {
         let traced = sandbox.sh(&format!("strace -f -o trace -e trace=inotify_add_watch,getdents64 mq {command}"));
         let trace = written(&sandbox, "trace");
         if trace.is_empty() {
