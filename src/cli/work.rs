@@ -9,7 +9,7 @@ use super::queues::{DEFAULT, Named, Spot};
 use super::{Globals, claim};
 use crate::queue::Queue;
 use crate::time::parse_duration;
-use crate::work::{self, Command, Drain, Ended, Input, Limit, Options, Rules, Stderr, Until, Unusable, Why};
+use crate::work::{self, Command, Drain, Ended, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable, Why};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -146,6 +146,7 @@ fn options(globals: &Globals, args: &Args, spot: &Spot) -> Result<Options> {
         timeout: args.timeout.unwrap_or(Limit::OfQueue),
         stop_timeout: args.stop_timeout,
         input: if args.arg { Input::Argument } else { Input::Stdin },
+        output: Output::Inherit,
         stderr: match args.stderr {
             StderrTo::Relay => Stderr::Relay,
             StderrTo::Inherit => Stderr::Inherit,

@@ -4,6 +4,7 @@
 //! beside what is left of the attempt before; a job that ends by itself is over when its first process is, and may leave
 //! others behind (daemons).
 
+use super::captured::Captured;
 use super::observer::Running;
 use super::stderr::Relay;
 use super::verdict::{Exit, Stopped};
@@ -22,6 +23,8 @@ pub(super) struct Job {
     pub claim: Box<Claim>,
     pub max_attempts: u32,
     pub relay: Option<Relay>,
+    /// Its stdout, where that is caught.
+    pub captured: Option<Captured>,
     /// Of its first process, and of the group.
     pid: Pid,
     begun: Instant,
@@ -59,7 +62,8 @@ pub(super) struct Finished {
 
 impl Job {
     pub fn new(claim: Box<Claim>, max_attempts: u32, relay: Option<Relay>, pid: Pid, limit: Option<Duration>) -> Job {
-        Job { claim, max_attempts, relay, pid, begun: Instant::now(), phase: Phase::Running { limit } }
+        let phase = Phase::Running { limit };
+        Job { claim, max_attempts, relay, captured: None, pid, begun: Instant::now(), phase }
     }
 
     pub fn pid(&self) -> Pid {

@@ -8,6 +8,7 @@
 //! [`Ended`].
 
 mod arguments;
+mod captured;
 mod command;
 mod environment;
 mod jobs;
@@ -23,9 +24,10 @@ mod verdict;
 mod worker;
 
 pub use arguments::refuse_shell_word;
+pub use captured::Captured;
 pub use command::{Command, Unusable};
 pub use observer::{End, Fate, Observer, Running, Standing};
-pub use options::{Drain, Input, Limit, Options, Stderr, Until};
+pub use options::{Drain, Input, Limit, Options, Output, Stderr, Until};
 pub use verdict::Rules;
 pub use worker::run;
 

@@ -22,6 +22,7 @@ pub struct Options {
     /// How long jobs may go on after the first signal; without limit where none is said.
     pub stop_timeout: Option<Duration>,
     pub input: Input,
+    pub output: Output,
     pub stderr: Stderr,
     pub rules: Rules,
     /// The user's file mode creation mask, which mq has cleared for itself.
@@ -61,6 +62,15 @@ pub enum Input {
     Stdin,
     /// In place of `{}` in its arguments, or after them.
     Argument,
+}
+
+/// Where a job's stdout goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Straight to the worker's own.
+    Inherit,
+    /// Into a file without a name, for the worker to deliver before the message is acknowledged.
+    Capture,
 }
 
 /// Where a job's stderr goes.

@@ -28,6 +28,13 @@ pub(super) fn unstarted(claim: &Claim, outcome: Outcome, reason: &str) -> Attemp
     record
 }
 
+/// What an attempt leaves that needed no job: its work was done before.
+pub(super) fn skipped(claim: &Claim) -> Attempt {
+    let mut record = Attempt::new(claim.attempt(), claim.started(), Outcome::Ok);
+    record.reason = Some("done before".into());
+    record
+}
+
 /// Settles a message whose job is over, which ends its lease: a child that the job has left behind may hold the descriptor
 /// for ever, and must not block the retry.
 ///

@@ -10,11 +10,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// What a job's descriptors are. Its stdout is the worker's.
+/// What a job's descriptors are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plumbing<'f> {
     /// `/dev/null` where there is none.
     pub stdin: Option<BorrowedFd<'f>>,
+    /// The worker's own where there is none.
+    pub stdout: Option<BorrowedFd<'f>>,
     /// The worker's own where there is none.
     pub stderr: Option<BorrowedFd<'f>>,
     pub lease: BorrowedFd<'f>,
@@ -121,6 +123,9 @@ impl Actions {
                 None => {
                     check(libc::posix_spawn_file_actions_addopen(raw, 0, c"/dev/null".as_ptr(), libc::O_RDONLY, 0))?
                 }
+            }
+            if let Some(stdout) = plumbing.stdout {
+                check(libc::posix_spawn_file_actions_adddup2(raw, stdout.as_raw_fd(), 1))?;
             }
             if let Some(stderr) = plumbing.stderr {
                 check(libc::posix_spawn_file_actions_adddup2(raw, stderr.as_raw_fd(), 2))?;

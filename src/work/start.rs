@@ -1,10 +1,11 @@
 //! From a claimed message to a running job.
 
 use super::arguments::{too_long, with_body};
+use super::captured::Captured;
 use super::command::{Command, Unusable};
 use super::environment::Environment;
 use super::jobs::Job;
-use super::options::{Input, Limit, Options, Stderr};
+use super::options::{Input, Limit, Options, Output, Stderr};
 use super::spawn::{Plumbing, Spawner};
 use super::stderr::Relay;
 use super::stdin::Stdin;
@@ -24,6 +25,13 @@ pub(super) struct Starter<'w> {
     options: &'w Options,
     environment: Environment,
     spawner: Spawner,
+}
+
+/// A process that runs, and the worker's ends of what it was given.
+struct Started {
+    pid: rustix::process::Pid,
+    relay: Option<Relay>,
+    captured: Option<Captured>,
 }
 
 /// No job was started, and why; the claim is still to be settled.
@@ -50,20 +58,22 @@ impl<'w> Starter<'w> {
     /// Starts the job of a message. What was opened for it is closed again by the time this returns, its own side aside.
     pub fn start(&self, queue: &Queue, claim: Box<Claim>) -> Result<Job, (Box<Claim>, NotStarted)> {
         match self.try_start(queue, &claim) {
-            Ok((pid, relay)) => {
+            Ok(Started { pid, relay, captured }) => {
                 let settings = queue.settings();
                 let limit = match self.options.timeout {
                     Limit::OfQueue => settings.timeout(),
                     Limit::None => None,
                     Limit::After(limit) => Some(limit),
                 };
-                Ok(Job::new(claim, settings.max_attempts(), relay, pid, limit))
+                let mut job = Job::new(claim, settings.max_attempts(), relay, pid, limit);
+                job.captured = captured;
+                Ok(job)
             }
             Err(not_started) => Err((claim, not_started)),
         }
     }
 
-    fn try_start(&self, queue: &Queue, claim: &Claim) -> Result<(rustix::process::Pid, Option<Relay>), NotStarted> {
+    fn try_start(&self, queue: &Queue, claim: &Claim) -> Result<Started, NotStarted> {
         let message = claim.message();
         let words: Cow<'_, [CString]> = match self.options.input {
             Input::Stdin => self.command.words.as_slice().into(),
@@ -82,15 +92,20 @@ impl<'w> Starter<'w> {
             Stderr::Relay => Some(Relay::open().map_err(short)?),
             Stderr::Inherit => None,
         };
+        let captured = match self.options.output {
+            Output::Inherit => None,
+            Output::Capture => Some(Captured::new(queue).map_err(|error| NotStarted::Short(error.into()))?),
+        };
         let plumbing = Plumbing {
             stdin: stdin.fd().map_err(short)?,
+            stdout: captured.as_ref().map(Captured::fd).transpose().map_err(short)?,
             stderr: relay.as_ref().map(|(_, job_end)| job_end.as_fd()),
             lease: claim.lock_fd().map_err(short)?,
         };
         let own = self.environment.of(claim, queue.settings().max_attempts());
         let environment = self.environment.shared().iter().chain(&own);
         match self.spawner.spawn(&self.command.path, &words, environment, plumbing) {
-            Ok(pid) => Ok((pid, relay.map(|(relay, _)| relay))),
+            Ok(pid) => Ok(Started { pid, relay: relay.map(|(relay, _)| relay), captured }),
             Err(Errno::TOOBIG) if self.own_part(&words, &own) >= SMALL_PART => {
                 Err(NotStarted::Unfit { reason: "its body or headers are too large for a command line".into() })
             }

@@ -4,6 +4,7 @@
 //! stderr of each job, until the next thing is due. What happens between the look and the wait stays in the watch's queue or
 //! in the signal pipe, so that the wait ends at once.
 
+mod deliver;
 mod finish;
 mod wait;
 
@@ -12,7 +13,7 @@ use super::jobs::{Job, reap};
 use super::observer::{Observer, Standing};
 use super::options::{Drain, Options};
 use super::signals::Signals;
-use super::start::Starter;
+use super::start::{NotStarted, Starter};
 use super::stderr::{CHUNK, Relay};
 use super::verdict::Stopped;
 use super::{Ended, Totals, Why};
@@ -310,6 +311,11 @@ impl Worker<'_> {
     }
 
     fn start(&mut self, claim: Box<Claim>) {
+        match self.done_before(&claim) {
+            Ok(false) => (),
+            Ok(true) => return self.skip(*claim),
+            Err(error) => return self.not_started(*claim, NotStarted::Short(error)),
+        }
         match self.starter.start(&self.queue, claim) {
             Ok(job) => {
                 self.relieved();

@@ -60,12 +60,20 @@ impl Worker<'_> {
         let stderr = job.relay.take().and_then(|relay| self.last_words(relay));
         let stopping = self.signals.stops().map(|(_, signal)| signal);
         let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
+        let judged = self.delivered(&job.claim, job.captured.as_ref(), judged);
         let record = record(&job.claim, &judged, &finished, stderr);
         self.settle(*job.claim, judged.verdict, record, &judged.reason, finished.took);
         self.look_at = Instant::now();
     }
 
-    fn settle(&mut self, claim: Claim, verdict: Verdict, record: crate::queue::Attempt, how: &str, took: Duration) {
+    pub(super) fn settle(
+        &mut self,
+        claim: Claim,
+        verdict: Verdict,
+        record: crate::queue::Attempt,
+        how: &str,
+        took: Duration,
+    ) {
         let mut end = self.end_of(&claim, how, took, Fate::Acked);
         match settle(&self.queue, claim, verdict, record) {
             Ok(fate) => {
