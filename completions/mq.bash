@@ -966,7 +966,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__work)
-            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --stderr --verbose --help"
+            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --stderr --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

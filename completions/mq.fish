@@ -140,11 +140,12 @@ complete -c mq -n "__fish_mq_using_subcommand work" -s n -d 'End after at most s
 complete -c mq -n "__fish_mq_using_subcommand work" -l for -d 'Claim no more after so long, and end' -r
 complete -c mq -n "__fish_mq_using_subcommand work" -l timeout -d 'Stop a job after so long' -r
 complete -c mq -n "__fish_mq_using_subcommand work" -l stop-timeout -d 'How long jobs may go on once stopping' -r
-complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry, dead' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry, dead, pause:D' -r
 complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'Relay a job\'s stderr, or hand it mq\'s' -r -f -a "relay\t''
 inherit\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand work" -l arg -d 'The body as an argument: {} or the last'
+complete -c mq -n "__fish_mq_using_subcommand work" -l ack-first -d 'Acknowledge before the job: at most once'
 complete -c mq -n "__fish_mq_using_subcommand work" -s v -l verbose -d 'Say a line for every job'
 complete -c mq -n "__fish_mq_using_subcommand work" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F

@@ -9,7 +9,9 @@ use super::queues::{DEFAULT, Named, Spot};
 use super::{Globals, claim};
 use crate::queue::Queue;
 use crate::time::parse_duration;
-use crate::work::{self, Command, Drain, Ended, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable, Why};
+use crate::work::{
+    self, Acking, Command, Drain, Ended, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable, Why,
+};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -21,7 +23,7 @@ Examples:
   mq work jobs -- ./job.sh                       the body on stdin; exit 0 acknowledges it
   mq work jobs -j4 --drain -- ./job.sh           four at once, until nothing is left: for cron
   mq work jobs --arg -- curl -fsS -o /dev/null   the body as an argument, or where {} stands
-  mq work jobs --timeout 5m --on 3,4=dead --on 75=retry -- ./job.sh
+  mq work jobs --timeout 5m --on 3,4=dead --on 75=pause:60s -- ./job.sh
 
 By exit code: 0 acknowledges; 65 and 100 dead-letter at once; any other, or a signal, is tried again after a backoff and
 dead-letters when the attempts are used up. A job finds MQ_ID, MQ_UID, MQ_ATTEMPT, MQ_MAX_ATTEMPTS, MQ_SENT_AT, MQ_QUEUE,
@@ -65,11 +67,18 @@ pub struct Args {
     /// The body as an argument: {} or the last
     #[arg(long)]
     arg: bool,
-    /// What exit codes mean: ack, retry, dead
+    /// What exit codes mean: ack, retry, dead, pause:D
     ///
-    /// Like 3,4=dead or 75=retry. Else 0 is ack, 65 and 100 are dead, and any other is retry.
+    /// Like 3,4=dead, 75=retry or 75=pause:60s, which pauses the whole queue for a minute and puts the message back, uncounted.
+    /// Else 0 is ack, 65 and 100 are dead, and any other is retry.
     #[arg(long, value_name = "CODES=OUTCOME", value_parser = rule)]
     on: Vec<String>,
+    /// Acknowledge before the job: at most once
+    ///
+    /// Then the job has no lease and no MQ_RECEIPT. Its failure is told and counted, and no more: it is not tried again and
+    /// not dead-lettered, whatever its exit code. Not with rules of --on that retry or dead-letter.
+    #[arg(long, hide_short_help = true)]
+    ack_first: bool,
     /// Relay a job's stderr, or hand it mq's
     ///
     /// relay, as it is unless said: pass it on, and keep its last 4 KiB with the attempt. inherit: hand over mq's own and keep nothing, for jobs
@@ -115,21 +124,30 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         work::refuse_shell_word(&args.command)
             .map_err(|why| Failure::usage(why).hint("hand it to the script instead: … -c 'echo \"$1\"' sh {}"))?;
     }
+    let rules = rules(args)?;
     let command = Command::find(&args.command, std::env::var_os("PATH").as_deref()).map_err(unusable)?;
     let (queue, spot) = globals.open_or_create(args.queue.as_deref().unwrap_or(DEFAULT))?;
-    let options = options(globals, args, &spot)?;
+    let options = options(globals, args, &spot, rules);
     let mut talker = Talker::new(globals, args.verbose, &spot, options.until.drain);
     let ended = work::run(queue, &command, &options, &mut talker)?;
     talker.finish();
     finish(&spot, ended)
 }
 
-fn options(globals: &Globals, args: &Args, spot: &Spot) -> Result<Options> {
+fn rules(args: &Args) -> Result<Rules> {
     let mut rules = Rules::default();
     for rule in &args.on {
         rules.add(rule).map_err(Failure::usage)?;
     }
-    Ok(Options {
+    if args.ack_first && rules.keeps_messages() {
+        let wrong = "--ack-first: the message is gone when its job ends: nothing is left to retry or dead-letter";
+        return Err(Failure::usage(wrong).hint("--on CODES=ack or --on CODES=pause:DURATION go with it").into());
+    }
+    Ok(rules)
+}
+
+fn options(globals: &Globals, args: &Args, spot: &Spot, rules: Rules) -> Options {
+    Options {
         queue: match spot.named {
             Named::Name => spot.label.clone(),
             Named::Path => spot.path.to_string_lossy().into_owned(),
@@ -152,8 +170,9 @@ fn options(globals: &Globals, args: &Args, spot: &Spot) -> Result<Options> {
             StderrTo::Inherit => Stderr::Inherit,
         },
         rules,
+        acking: if args.ack_first { Acking::BeforeJob } else { Acking::AfterJob },
         umask: crate::fs::user_umask(),
-    })
+    }
 }
 
 /// From the end of a run to an exit code.

@@ -1,9 +1,9 @@
 //! Pausing: while `paused` stands, nothing is claimed. Sending goes on.
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::name;
 use super::{Again, Claim, Counting, Queue, create};
-use crate::fs::Access;
+use crate::fs::{Access, File};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -38,13 +38,55 @@ impl Queue {
     pub fn pause_for(&self, reason: Option<String>, length: Option<Duration>) -> Result<()> {
         let now = self.disk.now();
         let until = length.map(|length| now.plus(length).plus(Duration::from_micros(999_999)).rfc3339());
-        let pause = Pause { paused_at: now.rfc3339(), paused_until: until, reason };
-        let mut bytes = serde_json::to_vec(&pause).unwrap_or_default();
-        bytes.push(b'\n');
-        create::put_control(&self.disk, &self.dir, name::PAUSED, &bytes, self.settings.mode(), self.owner)?;
-        self.disk.sync_dir(&self.dir)?;
+        let lock = self.pause_lock()?;
+        self.put_pause(&Pause { paused_at: now.rfc3339(), paused_until: until, reason })?;
+        drop(lock);
         self.wake();
         Ok(())
+    }
+
+    /// Pauses the queue for at least so long from now, durably; a pause that lasts longer already stands as it is. The one
+    /// that holds comes back. Moments are in whole seconds, so it may last a second longer.
+    ///
+    /// Under a lock, so that of two who do this at once neither shortens what the other has said.
+    pub fn pause_at_least(&self, reason: &str, length: Duration) -> Result<Pause> {
+        let lock = self.pause_lock()?;
+        let now = self.disk.now();
+        let until = now.plus(length).plus(Duration::from_micros(999_999));
+        if let Some(standing) = self.paused()?
+            && standing.until().is_none_or(|standing| standing.plus(Duration::from_secs(1)) > until)
+        {
+            return Ok(standing);
+        }
+        let pause =
+            Pause { paused_at: now.rfc3339(), paused_until: Some(until.rfc3339()), reason: Some(reason.to_string()) };
+        self.put_pause(&pause)?;
+        drop(lock);
+        self.wake();
+        Ok(pause)
+    }
+
+    /// The lock on `wake`, which nobody else locks: that of `seq` is never held over a flush.
+    fn pause_lock(&self) -> Result<File> {
+        let file = match self.disk.open(&self.dir, name::WAKE, Access::Read) {
+            Err(error) if error.missing() => {
+                self.wake();
+                self.disk.open(&self.dir, name::WAKE, Access::Read)?
+            }
+            opened => opened?,
+        };
+        if !self.disk.lock(&file, Duration::from_secs(10))? {
+            let by = self.disk.holder(&self.disk.stat(&file)?).map(|holder| holder.pid);
+            return Err(Error::Busy { path: file.path().to_path_buf(), by });
+        }
+        Ok(file)
+    }
+
+    fn put_pause(&self, pause: &Pause) -> Result<()> {
+        let mut bytes = serde_json::to_vec(pause).unwrap_or_default();
+        bytes.push(b'\n');
+        create::put_control(&self.disk, &self.dir, name::PAUSED, &bytes, self.settings.mode(), self.owner)?;
+        Ok(self.disk.sync_dir(&self.dir)?)
     }
 
     /// Ends a pause; whether there was one.

@@ -44,6 +44,8 @@ enum Grip {
     Shared,
     /// Nothing but the receipt of a live lease: the rename or the unlink alone.
     Receipt,
+    /// Nothing: it is acknowledged, and its job is still to run.
+    Spent,
 }
 
 /// When a message that failed may be claimed again.
@@ -141,6 +143,39 @@ impl Claim {
     /// Killed before the unlink: it is delivered again. After it: it never is, except that a power cut may bring it back
     /// within the file system's commit interval, unless `sync = all`.
     pub fn ack(self, queue: &Queue) -> Result<Settled> {
+        self.acknowledge(queue)
+    }
+
+    /// [`Claim::ack`] for a job that is still to run: at most once. What was read of the message stays at hand; nothing is
+    /// left to settle.
+    ///
+    /// Killed after the unlink: the job never runs, and nobody hears of it.
+    pub fn ack_first(&mut self, queue: &Queue) -> Result<Settled> {
+        let settled = match &self.ticket {
+            Some(ticket) => self.ack_first_in_group(queue, ticket),
+            None => self.acknowledge(queue),
+        };
+        self.grip = Grip::Spent;
+        settled
+    }
+
+    /// The job of an [`Claim::ack_first`] is over: its group, if it has one, goes on. Killed before: recovery sends it on.
+    pub fn over(self, queue: &Queue) {
+        if let (Grip::Spent, Some((ticket, mark))) = (self.grip, self.ticket())
+            && let Ok(dir) = queue.claimed_dir()
+        {
+            let _ = queue.move_on(dir, &self.name.to_string(), mark);
+            let _ = queue.disk.unlock(&ticket.lock);
+            queue.wake();
+        }
+    }
+
+    /// Whether [`Claim::ack_first`] has ended it.
+    pub fn is_spent(&self) -> bool {
+        self.grip == Grip::Spent
+    }
+
+    fn acknowledge(&self, queue: &Queue) -> Result<Settled> {
         if let Some((ticket, mark)) = self.ticket() {
             let settled = match self.ack_in_group(queue, ticket, mark) {
                 Ok(None) => self.already(queue, None),

@@ -1,7 +1,7 @@
 //! What a job finds in its environment: the worker's own, without any `MQ_*` that came with it, then what mq says about the
 //! message. The part that is the same for every job is built once.
 
-use super::options::Options;
+use super::options::{Acking, Options};
 use crate::queue::{Claim, variable};
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,7 +13,8 @@ pub(super) const LEASE_FD: i32 = 10;
 #[derive(Debug)]
 pub(super) struct Environment {
     shared: Vec<CString>,
-    receipts: String,
+    /// What receipts call the queue; none where jobs have nothing to settle.
+    receipts: Option<String>,
 }
 
 impl Environment {
@@ -32,8 +33,11 @@ impl Environment {
             say("MQ_ROOT", root.as_os_str().as_bytes());
         }
         say("MQ_QUEUE", options.queue.as_bytes());
-        say("MQ_LEASE_FD", LEASE_FD.to_string().as_bytes());
-        Environment { shared, receipts: options.receipts.clone() }
+        let leased = options.acking == Acking::AfterJob;
+        if leased {
+            say("MQ_LEASE_FD", LEASE_FD.to_string().as_bytes());
+        }
+        Environment { shared, receipts: leased.then(|| options.receipts.clone()) }
     }
 
     pub fn shared(&self) -> &[CString] {
@@ -47,7 +51,9 @@ impl Environment {
         let mut say = |name: &str, value: &str| own.extend(entry(name, value.as_bytes()));
         say("MQ_ID", &claim.id().to_string());
         say("MQ_UID", header.uid.as_str());
-        say("MQ_RECEIPT", &claim.receipt(&self.receipts).to_string());
+        if let Some(queue) = &self.receipts {
+            say("MQ_RECEIPT", &claim.receipt(queue).to_string());
+        }
         say("MQ_ATTEMPT", &claim.attempt().to_string());
         say("MQ_MAX_ATTEMPTS", &max_attempts.to_string());
         say("MQ_SENT_AT", &header.sent_at);

@@ -27,7 +27,7 @@ pub use arguments::refuse_shell_word;
 pub use captured::Captured;
 pub use command::{Command, Unusable};
 pub use observer::{End, Fate, Observer, Running, Standing};
-pub use options::{Drain, Input, Limit, Options, Output, Stderr, Until};
+pub use options::{Acking, Drain, Input, Limit, Options, Output, Stderr, Until};
 pub use verdict::Rules;
 pub use worker::run;
 
@@ -39,6 +39,8 @@ pub struct Totals {
     pub acked: u64,
     /// Failed, and to be tried again.
     pub retried: u64,
+    /// Failed after they were acknowledged: never tried again.
+    pub failed: u64,
     pub dead: u64,
     /// Put back without counting the attempt: the worker was told to stop, or could not run the command.
     pub put_back: u64,

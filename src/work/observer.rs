@@ -17,6 +17,8 @@ pub trait Observer {
     fn troubled(&mut self, _error: &anyhow::Error, _again: Option<Duration>) {}
     /// The run waits for the queue to be resumed.
     fn paused(&mut self, _pause: &Pause) {}
+    /// The queue was paused because a job ended as it did; this is the pause that holds now.
+    fn pausing(&mut self, _pause: &Pause) {}
     /// The run was told to stop by a signal, for the first time or again, and waits for its jobs.
     fn stopping(&mut self, _signal: i32, _stops: u32, _standing: &Standing) {}
     /// Somebody asked where the run stands (SIGUSR1).
@@ -60,6 +62,8 @@ pub enum Fate {
     /// To be tried again, not before then.
     Again(Time),
     Dead,
+    /// Its job failed, or could not be started, after it was acknowledged: nothing is left of it.
+    GivenUp,
     /// Back as it was before the attempt.
     PutBack,
     /// Its job, or a person, had settled it already.

@@ -25,6 +25,7 @@ pub struct Options {
     pub output: Output,
     pub stderr: Stderr,
     pub rules: Rules,
+    pub acking: Acking,
     /// The user's file mode creation mask, which mq has cleared for itself.
     pub umask: u32,
 }
@@ -54,6 +55,15 @@ pub enum Limit {
     OfQueue,
     None,
     After(Duration),
+}
+
+/// When a message is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acking {
+    /// When its job has ended well: at least once.
+    AfterJob,
+    /// Before its job starts: at most once. The job has no lease, and its failure is told and counted, and no more.
+    BeforeJob,
 }
 
 /// How a job gets the body.

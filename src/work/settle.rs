@@ -16,7 +16,7 @@ pub(super) fn record(claim: &Claim, judged: &Judgement, finished: &Finished, std
     record.duration_s = Some(seconds(finished.took));
     record.reason = Some(judged.reason.clone());
     record.stderr = stderr;
-    record.uncounted = judged.verdict == Verdict::PutBack;
+    record.uncounted = matches!(judged.verdict, Verdict::PutBack | Verdict::Pause(_) | Verdict::PutBackFor(_));
     record
 }
 
@@ -46,13 +46,14 @@ pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Atte
         Verdict::Ack => claim.ack(queue),
         Verdict::Retry => claim.nack(queue, Again::Backoff, Counting::Counted, Some(record)),
         Verdict::Dead => claim.dead(queue, Some(record)),
-        Verdict::PutBack => claim.nack(queue, Again::Now, Counting::Uncounted, Some(record)),
+        Verdict::PutBackFor(delay) => claim.nack(queue, Again::After(delay), Counting::Uncounted, Some(record)),
+        Verdict::PutBack | Verdict::Pause(_) => claim.nack(queue, Again::Now, Counting::Uncounted, Some(record)),
     }?;
     Ok(match settled {
         Settled::Acked => Fate::Acked,
         Settled::Dead => Fate::Dead,
         Settled::Delayed { due } => Fate::Again(due),
-        Settled::Ready if verdict == Verdict::PutBack => Fate::PutBack,
+        Settled::Ready if matches!(verdict, Verdict::PutBack | Verdict::Pause(_)) => Fate::PutBack,
         Settled::Ready => Fate::Again(queue.disk().now()),
         Settled::Already => {
             // Put back by its job, it was ready and locked until now: those who found it busy may look again.

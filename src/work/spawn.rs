@@ -19,7 +19,8 @@ pub(super) struct Plumbing<'f> {
     pub stdout: Option<BorrowedFd<'f>>,
     /// The worker's own where there is none.
     pub stderr: Option<BorrowedFd<'f>>,
-    pub lease: BorrowedFd<'f>,
+    /// None where the message is acknowledged already.
+    pub lease: Option<BorrowedFd<'f>>,
 }
 
 /// The attributes that all jobs of a run share.
@@ -131,7 +132,9 @@ impl Actions {
                 check(libc::posix_spawn_file_actions_adddup2(raw, stderr.as_raw_fd(), 2))?;
             }
             // A duplicate is not close-on-exec, also where it is of itself (posix_spawn_file_actions_adddup2(3p)).
-            check(libc::posix_spawn_file_actions_adddup2(raw, plumbing.lease.as_raw_fd(), LEASE_FD))?;
+            if let Some(lease) = plumbing.lease {
+                check(libc::posix_spawn_file_actions_adddup2(raw, lease.as_raw_fd(), LEASE_FD))?;
+            }
             Ok(actions)
         }
     }

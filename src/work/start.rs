@@ -5,11 +5,11 @@ use super::captured::Captured;
 use super::command::{Command, Unusable};
 use super::environment::Environment;
 use super::jobs::Job;
-use super::options::{Input, Limit, Options, Output, Stderr};
+use super::options::{Acking, Input, Limit, Options, Output, Stderr};
 use super::spawn::{Plumbing, Spawner};
 use super::stderr::Relay;
 use super::stdin::Stdin;
-use crate::queue::{Claim, Error, Queue};
+use crate::queue::{Claim, Error, Queue, Settled};
 use anyhow::{Context, anyhow};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -44,6 +44,10 @@ pub(super) enum NotStarted {
     Unreadable { error: Error },
     /// The command can't be executed, whatever the message.
     Unusable(Unusable),
+    /// It was to be acknowledged first, and could not be.
+    Unacknowledged(Error),
+    /// It was to be acknowledged first, and is not there any more: somebody has moved it.
+    Gone,
     /// Something is short at the moment: processes, descriptors, memory, space.
     Short(anyhow::Error),
 }
@@ -56,8 +60,8 @@ impl<'w> Starter<'w> {
     }
 
     /// Starts the job of a message. What was opened for it is closed again by the time this returns, its own side aside.
-    pub fn start(&self, queue: &Queue, claim: Box<Claim>) -> Result<Job, (Box<Claim>, NotStarted)> {
-        match self.try_start(queue, &claim) {
+    pub fn start(&self, queue: &Queue, mut claim: Box<Claim>) -> Result<Job, (Box<Claim>, NotStarted)> {
+        match self.try_start(queue, &mut claim) {
             Ok(Started { pid, relay, captured }) => {
                 let settings = queue.settings();
                 let limit = match self.options.timeout {
@@ -73,7 +77,7 @@ impl<'w> Starter<'w> {
         }
     }
 
-    fn try_start(&self, queue: &Queue, claim: &Claim) -> Result<Started, NotStarted> {
+    fn try_start(&self, queue: &Queue, claim: &mut Claim) -> Result<Started, NotStarted> {
         let message = claim.message();
         let words: Cow<'_, [CString]> = match self.options.input {
             Input::Stdin => self.command.words.as_slice().into(),
@@ -96,11 +100,18 @@ impl<'w> Starter<'w> {
             Output::Inherit => None,
             Output::Capture => Some(Captured::new(queue).map_err(|error| NotStarted::Short(error.into()))?),
         };
+        // After all that can fail and be tried again, and before the job can have done anything.
+        if self.options.acking == Acking::BeforeJob {
+            let settled = claim.ack_first(queue).map_err(NotStarted::Unacknowledged)?;
+            if settled == Settled::Already {
+                return Err(NotStarted::Gone);
+            }
+        }
         let plumbing = Plumbing {
             stdin: stdin.fd().map_err(short)?,
             stdout: captured.as_ref().map(Captured::fd).transpose().map_err(short)?,
             stderr: relay.as_ref().map(|(_, job_end)| job_end.as_fd()),
-            lease: claim.lock_fd().map_err(short)?,
+            lease: if claim.is_spent() { None } else { Some(claim.lock_fd().map_err(short)?) },
         };
         let own = self.environment.of(claim, queue.settings().max_attempts());
         let environment = self.environment.shared().iter().chain(&own);

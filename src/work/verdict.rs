@@ -1,7 +1,7 @@
 //! What the end of a job means for its message: by exit code, by signal, by what the worker did to it.
 
 use crate::queue::Outcome;
-use crate::time::format_duration;
+use crate::time::{format_duration, parse_duration};
 use std::time::Duration;
 
 /// How a process ended.
@@ -29,6 +29,10 @@ pub(super) enum Verdict {
     Dead,
     /// Again at once, as if this attempt had not been.
     PutBack,
+    /// The same, and the whole queue is paused for so long.
+    Pause(Duration),
+    /// Again after so long, as if this attempt had not been: the queue could not be paused.
+    PutBackFor(Duration),
 }
 
 /// A verdict, and what the attempt's record says.
@@ -44,18 +48,25 @@ pub(super) struct Judgement {
 pub struct Rules(Vec<(i32, Verdict)>);
 
 impl Rules {
-    /// Adds `CODES=OUTCOME`, as in `3,4=dead`; the later rule for a code counts.
+    /// Adds `CODES=OUTCOME`, as in `3,4=dead` or `75=pause:60s`; the later rule for a code counts.
     ///
     /// # Errors
     /// One clause that says what is allowed.
     pub fn add(&mut self, rule: &str) -> Result<(), String> {
-        let wrong = |why: &str| format!("'{rule}': {why}; write CODES=OUTCOME, like 3,4=dead, 75=retry or 2=ack");
+        let wrong =
+            |why: &str| format!("'{rule}': {why}; write CODES=OUTCOME, like 3,4=dead, 75=retry, 2=ack or 75=pause:60s");
         let (codes, outcome) = rule.split_once('=').ok_or_else(|| wrong("has no '='"))?;
         let verdict = match outcome {
             "ack" => Verdict::Ack,
             "retry" => Verdict::Retry,
             "dead" => Verdict::Dead,
-            _ => return Err(wrong("the outcome is not ack, retry or dead")),
+            "pause" => return Err(wrong("a pause has a length")),
+            _ => match outcome.strip_prefix("pause:").map(parse_duration) {
+                Some(Ok(Duration::ZERO)) => return Err(wrong("a pause has a length")),
+                Some(Ok(length)) => Verdict::Pause(length),
+                Some(Err(why)) => return Err(wrong(&why)),
+                None => return Err(wrong("the outcome is not ack, retry, dead or pause:DURATION")),
+            },
         };
         for code in codes.split(',') {
             let digits = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -63,6 +74,11 @@ impl Rules {
             self.0.push((code.ok_or_else(|| wrong("a code is a number from 0 to 255"))?.into(), verdict));
         }
         Ok(())
+    }
+
+    /// Whether a rule says what is to become of a message that is still there.
+    pub fn keeps_messages(&self) -> bool {
+        self.0.iter().any(|(_, verdict)| matches!(verdict, Verdict::Retry | Verdict::Dead))
     }
 
     fn said(&self, code: i32) -> Option<Verdict> {
@@ -143,7 +159,9 @@ mod tests {
         for (code, verdict) in table {
             assert_eq!(judge(&Rules::default(), Exit::Code(code), None, None).verdict, verdict, "{code}");
         }
-        let rules = rules(&["3,4=dead", "65=retry", "2=ack", "0=retry", "4=ack"]);
+        let pause = Verdict::Pause(Duration::from_secs(60));
+        let rules = rules(&["3,4=dead", "65=retry", "2=ack", "0=retry", "4=ack", "75=pause:60s"]);
+        assert_eq!(judge(&rules, Exit::Code(75), None, Some(15)).verdict, pause);
         for (code, verdict) in
             [(3, Verdict::Dead), (65, Verdict::Retry), (2, Verdict::Ack), (0, Verdict::Retry), (4, Verdict::Ack)]
         {
@@ -186,6 +204,11 @@ mod tests {
             "a=ack",
             "3=dead=ack",
             "1e2=ack",
+            "75=pause",
+            "75=pause:",
+            "75=pause:0",
+            "75=pause:soon",
+            "75=pause60s",
         ] {
             let error = Rules::default().add(rule).unwrap_err();
             assert!(!error.contains('\n') && error.contains("CODES=OUTCOME"), "{error}");

@@ -37,7 +37,7 @@ impl Bar {
         if now - self.began < PATIENCE {
             return;
         }
-        let through = totals.acked + totals.dead + totals.by_job + totals.set_aside;
+        let through = totals.acked + totals.failed + totals.dead + totals.by_job + totals.set_aside;
         if self.counted.is_none_or(|counted| now - counted >= RECOUNT) {
             let left = reopen(&self.spot).and_then(|queue| queue.stats().ok());
             self.bar.set_length(through + left.map_or(0, |stats| stats.ready + stats.delayed + stats.claimed));
@@ -53,8 +53,8 @@ impl Bar {
         if self.bar.length().is_some_and(|length| length < through) {
             self.bar.set_length(through);
         }
-        if totals.retried + totals.dead > 0 {
-            self.bar.set_message(format!(", {} failed, {} dead-lettered", totals.retried, totals.dead));
+        if totals.retried + totals.failed + totals.dead > 0 {
+            self.bar.set_message(format!(", {} failed, {} dead-lettered", totals.retried + totals.failed, totals.dead));
         }
         self.bar.set_position(through);
     }

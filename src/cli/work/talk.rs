@@ -75,6 +75,7 @@ impl Observer for Talker {
                 delay => (Detail::Failures, format!("again in {}", short(delay))),
             },
             Fate::Dead => (Detail::Failures, "dead-lettered".to_string()),
+            Fate::GivenUp => (Detail::Failures, "not tried again: it was acknowledged before".to_string()),
             Fate::PutBack => (Detail::Failures, "put back, not counted".to_string()),
             Fate::SetAside => (Detail::Failures, "set aside in damaged/".to_string()),
         };
@@ -110,6 +111,15 @@ impl Observer for Talker {
         }
     }
 
+    fn pausing(&mut self, pause: &Pause) {
+        if self.detail > Detail::Nothing {
+            let until = pause.until().map(|until| format!(" for {}", short(until.since(now())))).unwrap_or_default();
+            let why = pause.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let text = format!("{} is paused{until}{why}", self.queue);
+            self.say(&text);
+        }
+    }
+
     fn stopping(&mut self, signal: i32, stops: u32, standing: &Standing) {
         if self.detail > Detail::Nothing {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
@@ -124,8 +134,9 @@ impl Observer for Talker {
     }
 
     fn asked(&mut self, standing: &Standing) {
-        let Totals { acked, retried, dead, put_back, by_job, .. } = standing.totals;
-        let mut text = format!("{}: {} done, {retried} failed, {dead} dead-lettered", self.queue, acked + by_job);
+        let Totals { acked, retried, failed, dead, put_back, by_job, .. } = standing.totals;
+        let mut text =
+            format!("{}: {} done, {} failed, {dead} dead-lettered", self.queue, acked + by_job, retried + failed);
         if put_back > 0 {
             text.push_str(&format!(", {put_back} put back"));
         }

@@ -21,6 +21,20 @@ impl Claim {
         marked: Lease,
         end: impl FnOnce(&Dir, &str) -> Result<()>,
     ) -> Result<Option<()>> {
+        let Some(name) = self.end_first_of(queue, ticket, marked, end)? else { return Ok(None) };
+        // The message has ended: whatever fails now, recovery sends the ticket on.
+        let _ = queue.move_on(queue.claimed_dir()?, &name, mark);
+        Ok(Some(()))
+    }
+
+    /// Ends the message, and leaves the ticket claimed: its name now. `None` when the claim is not ours to end.
+    fn end_first_of(
+        &self,
+        queue: &Queue,
+        ticket: &Ticket,
+        marked: Lease,
+        end: impl FnOnce(&Dir, &str) -> Result<()>,
+    ) -> Result<Option<String>> {
         let dir = queue.claimed_dir()?;
         let mut name = self.name.to_string();
         if self.holds() {
@@ -41,9 +55,16 @@ impl Claim {
             Err(error) if error.missing() => queue.still_here()?,
             ended => ended?,
         }
-        // The message has ended: whatever fails now, recovery sends the ticket on.
-        let _ = queue.move_on(dir, &name, mark);
-        Ok(Some(()))
+        Ok(Some(name))
+    }
+
+    /// Acknowledges a group's message whose job is still to run: the group waits for the job all the same.
+    pub(in super::super) fn ack_first_in_group(&self, queue: &Queue, ticket: &Ticket) -> Result<Settled> {
+        let unlink = |dir: &Dir, name: &str| unlink(queue, dir, name);
+        match self.end_first_of(queue, ticket, Lease::Acked, unlink)? {
+            Some(_) => Ok(Settled::Acked),
+            None => Ok(Settled::Already),
+        }
     }
 
     /// Dead-letters a group's message, and the group goes on or is held, as the queue says. `None` when the claim is lost.
@@ -85,14 +106,17 @@ impl Claim {
         ticket: &Ticket,
         mark: GroupMark,
     ) -> Result<Option<Settled>> {
-        let ended = self.end_in_group(queue, ticket, mark, Lease::Acked, |dir, file_name| {
-            queue.disk.unlink(dir, file_name)?;
-            match queue.settings.sync() {
-                Sync::All => Ok(queue.disk.sync_dir(dir)?),
-                _ => Ok(()),
-            }
-        })?;
+        let unlink = |dir: &Dir, name: &str| unlink(queue, dir, name);
+        let ended = self.end_in_group(queue, ticket, mark, Lease::Acked, unlink)?;
         Ok(ended.map(|()| Settled::Acked))
+    }
+}
+
+fn unlink(queue: &Queue, dir: &Dir, name: &str) -> Result<()> {
+    queue.disk.unlink(dir, name)?;
+    match queue.settings.sync() {
+        Sync::All => Ok(queue.disk.sync_dir(dir)?),
+        _ => Ok(()),
     }
 }
 

@@ -8,13 +8,19 @@ use crate::work::observer::{End, Fate};
 use crate::work::settle::{record, settle, unstarted};
 use crate::work::start::NotStarted;
 use crate::work::stderr::{Came, Relay};
-use crate::work::verdict::{Verdict, judge};
+use crate::work::verdict::{Exit, Verdict, judge};
 use std::time::{Duration, Instant};
 
 impl Worker<'_> {
     /// Settles a message for which no job could be started.
     pub(super) fn not_started(&mut self, claim: Claim, why: NotStarted) {
+        if claim.is_spent() {
+            self.given_up(&claim, why);
+            return claim.over(&self.queue);
+        }
         let settled = match why {
+            NotStarted::Unacknowledged(error) => Err(error),
+            NotStarted::Gone => Ok(()),
             NotStarted::Unfit { reason } => {
                 self.handled += 1;
                 let record = unstarted(&claim, Outcome::Dead, &reason);
@@ -54,6 +60,55 @@ impl Worker<'_> {
         }
     }
 
+    /// A message was acknowledged, and then its job could not be started: at most once.
+    fn given_up(&mut self, claim: &Claim, why: NotStarted) {
+        self.handled += 1;
+        let how = match why {
+            NotStarted::Unacknowledged(error) => return self.not_settled(error),
+            NotStarted::Gone => return,
+            NotStarted::Unfit { reason } | NotStarted::Damaged { why: reason } => reason,
+            NotStarted::Unreadable { error } => error.to_string(),
+            NotStarted::Unusable(unusable) => {
+                let how = unusable.to_string();
+                self.end = Some(Why::Unusable(unusable));
+                how
+            }
+            NotStarted::Short(error) => {
+                let how = format!("{error:#}");
+                self.troubled(error);
+                how
+            }
+        };
+        self.after_ack(claim, &how, Duration::ZERO, Fate::GivenUp);
+    }
+
+    /// Tells and counts how a job ended whose message was acknowledged before.
+    fn after_ack(&mut self, claim: &Claim, how: &str, took: Duration, fate: Fate) {
+        let count = if fate == Fate::Acked { &mut self.totals.acked } else { &mut self.totals.failed };
+        *count += 1;
+        let end = self.end_of(claim, how, took, fate);
+        self.observer.ended(&end, &self.totals);
+    }
+
+    /// Pauses the queue because a job has asked for it by its exit code. Where that can't be done, its message at least
+    /// comes back no sooner.
+    fn pause_queue(&mut self, verdict: Verdict, exit: Exit) -> Verdict {
+        let (Verdict::Pause(length), Exit::Code(code)) = (verdict, exit) else { return verdict };
+        match self.queue.pause_at_least(&format!("job exited {code}"), length) {
+            Ok(pause) => {
+                // Said now, so not again when nothing can be claimed.
+                self.pause_told = true;
+                self.observer.pausing(&pause);
+                verdict
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error).context("cannot pause the queue");
+                self.observer.troubled(&error, None);
+                Verdict::PutBackFor(length)
+            }
+        }
+    }
+
     /// A job is over: judges it, and settles its message.
     pub(super) fn finish(&mut self, at: usize, finished: Finished) {
         let mut job = self.jobs.swap_remove(at);
@@ -61,8 +116,16 @@ impl Worker<'_> {
         let stopping = self.signals.stops().map(|(_, signal)| signal);
         let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
         let judged = self.delivered(&job.claim, job.captured.as_ref(), judged);
-        let record = record(&job.claim, &judged, &finished, stderr);
-        self.settle(*job.claim, judged.verdict, record, &judged.reason, finished.took);
+        // The pause first: put back before it, the message would be somebody's next one.
+        let verdict = self.pause_queue(judged.verdict, finished.exit);
+        if job.claim.is_spent() {
+            let fate = if verdict == Verdict::Ack { Fate::Acked } else { Fate::GivenUp };
+            self.after_ack(&job.claim, &judged.reason, finished.took, fate);
+            job.claim.over(&self.queue);
+        } else {
+            let record = record(&job.claim, &judged, &finished, stderr);
+            self.settle(*job.claim, verdict, record, &judged.reason, finished.took);
+        }
         self.look_at = Instant::now();
     }
 
@@ -81,6 +144,7 @@ impl Worker<'_> {
                 let count = match fate {
                     Fate::Acked => &mut self.totals.acked,
                     Fate::Again(_) => &mut self.totals.retried,
+                    Fate::GivenUp => &mut self.totals.failed,
                     Fate::Dead => &mut self.totals.dead,
                     Fate::PutBack => &mut self.totals.put_back,
                     Fate::SetAside => &mut self.totals.set_aside,

@@ -1,10 +1,12 @@
 //! The worker, over the binary: what a job gets, what its end means, when a run ends, and who holds the lease.
 
+mod ack_first;
 mod ends;
 mod job;
 mod lease;
 mod outcome;
 mod pause;
+mod pausing;
 mod protections;
 mod race;
 mod signals;
