@@ -10,7 +10,8 @@ use super::{Globals, claim};
 use crate::queue::Queue;
 use crate::time::parse_duration;
 use crate::work::{
-    self, Acking, Command, Drain, Ended, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable, Why,
+    self, Acking, Batch, Command, Drain, Ended, Frame, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable,
+    Why,
 };
 use anyhow::Result;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ Examples:
   mq work jobs -- ./job.sh                       the body on stdin; exit 0 acknowledges it
   mq work jobs -j4 --drain -- ./job.sh           four at once, until nothing is left: for cron
   mq work jobs --arg -- curl -fsS -o /dev/null   the body as an argument, or where {} stands
+  mq work rows --batch 500 --linger 1s -- ./load.sh      up to 500 at once, a line each
   mq work jobs --timeout 5m --on 3,4=dead --on 75=pause:60s -- ./job.sh
 
 By exit code: 0 acknowledges; 65 and 100 dead-letter at once; any other, or a signal, is tried again after a backoff and
@@ -79,6 +81,28 @@ pub struct Args {
     /// not dead-lettered, whatever its exit code. Not with rules of --on that retry or dead-letter.
     #[arg(long, hide_short_help = true)]
     ack_first: bool,
+    /// One command for up to N messages
+    ///
+    /// From 1 to 1000; fewer where the limit of open files allows no more. The command gets them on its stdin and
+    /// acknowledges them all with exit 0; any other exit is the end of an attempt of each. It finds MQ_BATCH, how many they
+    /// are, and MQ_IDS in its environment, and their locks as descriptors from 10 on. -n counts messages, -j commands.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), hide_short_help = true)]
+    #[arg(conflicts_with_all = ["arg", "ack_first"])]
+    batch: Option<u16>,
+    /// Wait so long for more after the first
+    ///
+    /// Unless said, a batch starts with what is there.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "batch", hide_short_help = true)]
+    linger: Option<Duration>,
+    /// How messages are told apart: lines, null, jsonl
+    ///
+    /// lines, as it is unless said: a body is a line; a newline is added where it has none, and one with a newline inside is
+    /// dead-lettered. null: a NUL byte after each body, which must have none. jsonl: one object a line, with the fields id,
+    /// uid, attempts, sent_at, headers, content_type and body or body_base64 of mq ls --full --json. Then the command may write
+    /// the ids of those that failed to descriptor 3, one a line, and the others are acknowledged if it exits 0.
+    #[arg(long, value_name = "FRAME", value_enum, requires = "batch", hide_short_help = true)]
+    #[arg(hide_possible_values = true)]
+    frame: Option<FrameWord>,
     /// Relay a job's stderr, or hand it mq's
     ///
     /// relay, as it is unless said: pass it on, and keep its last 4 KiB with the attempt. inherit: hand over mq's own and keep nothing, for jobs
@@ -97,6 +121,13 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum DrainTo {
     Ready,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FrameWord {
+    Lines,
+    Null,
+    Jsonl,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -171,6 +202,15 @@ fn options(globals: &Globals, args: &Args, spot: &Spot, rules: Rules) -> Options
         },
         rules,
         acking: if args.ack_first { Acking::BeforeJob } else { Acking::AfterJob },
+        batch: args.batch.map(|most| Batch {
+            most: NonZeroUsize::new(most.into()).unwrap_or(NonZeroUsize::MIN),
+            linger: args.linger.unwrap_or_default(),
+            frame: match args.frame {
+                None | Some(FrameWord::Lines) => Frame::Lines,
+                Some(FrameWord::Null) => Frame::Null,
+                Some(FrameWord::Jsonl) => Frame::JsonLines,
+            },
+        }),
         umask: crate::fs::user_umask(),
     }
 }

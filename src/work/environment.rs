@@ -44,6 +44,17 @@ impl Environment {
         &self.shared
     }
 
+    /// What is said to the job of a batch.
+    pub fn of_batch(&self, claims: &[Claim], max_attempts: u32) -> Vec<CString> {
+        let ids: Vec<String> = claims.iter().map(|claim| claim.id().to_string()).collect();
+        let said = [
+            ("MQ_BATCH", ids.len().to_string()),
+            ("MQ_IDS", ids.join(" ")),
+            ("MQ_MAX_ATTEMPTS", max_attempts.to_string()),
+        ];
+        said.iter().filter_map(|(name, value)| entry(name, value.as_bytes())).collect()
+    }
+
     /// What is said to the job of this message alone.
     pub fn of(&self, claim: &Claim, max_attempts: u32) -> Vec<CString> {
         let header = &claim.message().header;

@@ -5,6 +5,7 @@
 //! others behind (daemons).
 
 use super::captured::Captured;
+use super::named::Named;
 use super::observer::Running;
 use super::stderr::Relay;
 use super::verdict::{Exit, Stopped};
@@ -21,8 +22,12 @@ const LINGER_LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Job {
     pub claim: Box<Claim>,
+    /// The other messages of its batch.
+    pub rest: Vec<Claim>,
     pub max_attempts: u32,
     pub relay: Option<Relay>,
+    /// Which of its batch it says have failed.
+    pub named: Option<Named>,
     /// Its stdout, where that is caught.
     pub captured: Option<Captured>,
     /// Of its first process, and of the group.
@@ -63,7 +68,17 @@ pub(super) struct Finished {
 impl Job {
     pub fn new(claim: Box<Claim>, max_attempts: u32, relay: Option<Relay>, pid: Pid, limit: Option<Duration>) -> Job {
         let phase = Phase::Running { limit };
-        Job { claim, max_attempts, relay, captured: None, pid, begun: Instant::now(), phase }
+        Job {
+            claim,
+            rest: Vec::new(),
+            max_attempts,
+            relay,
+            named: None,
+            captured: None,
+            pid,
+            begun: Instant::now(),
+            phase,
+        }
     }
 
     pub fn pid(&self) -> Pid {
@@ -73,6 +88,7 @@ impl Job {
     pub fn running(&self, now: Instant) -> Running {
         Running {
             id: self.claim.id(),
+            messages: 1 + self.rest.len(),
             attempt: self.claim.attempt(),
             max_attempts: self.max_attempts,
             pid: self.pid.as_raw_nonzero().get(),

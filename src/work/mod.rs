@@ -8,10 +8,14 @@
 //! [`Ended`].
 
 mod arguments;
+mod batch;
 mod captured;
 mod command;
 mod environment;
+mod frame;
 mod jobs;
+mod limits;
+mod named;
 mod observer;
 mod options;
 mod settle;
@@ -27,7 +31,7 @@ pub use arguments::refuse_shell_word;
 pub use captured::Captured;
 pub use command::{Command, Unusable};
 pub use observer::{End, Fate, Observer, Running, Standing};
-pub use options::{Acking, Drain, Input, Limit, Options, Output, Stderr, Until};
+pub use options::{Acking, Batch, Drain, Frame, Input, Limit, Options, Output, Stderr, Until};
 pub use verdict::Rules;
 pub use worker::run;
 

@@ -28,7 +28,10 @@ pub trait Observer {
 /// A job that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Running {
+    /// Of its message, or of the first of its batch.
     pub id: Id,
+    /// How many messages it works on.
+    pub messages: usize,
     pub attempt: u32,
     pub max_attempts: u32,
     pub pid: i32,

@@ -26,6 +26,8 @@ pub struct Options {
     pub stderr: Stderr,
     pub rules: Rules,
     pub acking: Acking,
+    /// Several messages to one job.
+    pub batch: Option<Batch>,
     /// The user's file mode creation mask, which mq has cleared for itself.
     pub umask: u32,
 }
@@ -55,6 +57,27 @@ pub enum Limit {
     OfQueue,
     None,
     After(Duration),
+}
+
+/// How messages are put together for one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many; fewer where the limit of open files allows no more.
+    pub most: NonZeroUsize,
+    /// How long to wait for more after the first.
+    pub linger: Duration,
+    pub frame: Frame,
+}
+
+/// How the bodies of a batch are told from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A line each.
+    Lines,
+    /// A NUL byte after each.
+    Null,
+    /// One JSON object a line. The job may name those that have failed on descriptor 3.
+    JsonLines,
 }
 
 /// When a message is acknowledged.

@@ -2,9 +2,12 @@
 //! no descriptors but 0 to 2 and the lock on its message. The worker's memory is not copied (vfork(2) semantics).
 
 use super::environment::LEASE_FD;
+use super::limits::Files;
+use super::named::NAMED_FD;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Pid, umask};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -19,14 +22,18 @@ pub(super) struct Plumbing<'f> {
     pub stdout: Option<BorrowedFd<'f>>,
     /// The worker's own where there is none.
     pub stderr: Option<BorrowedFd<'f>>,
-    /// None where the message is acknowledged already.
-    pub lease: Option<BorrowedFd<'f>>,
+    /// The locks on its messages, numbered from [`LEASE_FD`] on in any order; none where the message is acknowledged already.
+    pub leases: &'f [BorrowedFd<'f>],
+    /// Where it may name messages that have failed: a number beyond all of the leases'.
+    pub named: Option<BorrowedFd<'f>>,
 }
 
 /// The attributes that all jobs of a run share.
 pub(super) struct Spawner {
     attributes: Box<libc::posix_spawnattr_t>,
     umask: Mode,
+    /// Where the worker has raised its limit of open files.
+    files: Option<Files>,
 }
 
 impl Spawner {
@@ -35,7 +42,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Out of memory.
-    pub fn new(user_umask: u32) -> Result<Spawner, Errno> {
+    pub fn new(user_umask: u32, files: Option<Files>) -> Result<Spawner, Errno> {
         seal_inherited();
         let mut attributes = Box::new(MaybeUninit::<libc::posix_spawnattr_t>::uninit());
         // SAFETY: the object is initialised by posix_spawnattr_init before any other use, and never moves, being boxed; the
@@ -43,7 +50,7 @@ impl Spawner {
         unsafe {
             check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
             let mut spawner =
-                Spawner { attributes: attributes.assume_init(), umask: Mode::from_raw_mode(user_umask as _) };
+                Spawner { attributes: attributes.assume_init(), umask: Mode::from_raw_mode(user_umask as _), files };
             let attributes: *mut libc::posix_spawnattr_t = &raw mut *spawner.attributes;
             let mut signals: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&raw mut signals);
@@ -73,6 +80,7 @@ impl Spawner {
         plumbing: Plumbing<'_>,
     ) -> Result<Pid, Errno> {
         let actions = Actions::new(plumbing)?;
+        let highest = LEASE_FD as usize + plumbing.leases.len();
         let end = std::iter::once(ptr::null_mut());
         let words: Vec<*mut libc::c_char> =
             words.iter().map(|word| word.as_ptr().cast_mut()).chain(end.clone()).collect();
@@ -84,7 +92,7 @@ impl Spawner {
         let ours = umask(self.umask);
         // SAFETY: both arrays end in a null pointer, and what they and the actions point to outlives the call, which writes
         // through neither (POSIX declares the strings writable for historical reasons only).
-        let spawned = unsafe {
+        let mut spawn = || unsafe {
             libc::posix_spawn(
                 &raw mut pid,
                 path.as_ptr(),
@@ -93,6 +101,10 @@ impl Spawner {
                 words.as_ptr(),
                 environment.as_ptr(),
             )
+        };
+        let spawned = match &self.files {
+            Some(files) => files.as_for_job(highest, spawn),
+            None => spawn(),
         };
         umask(ours);
         check(spawned)?;
@@ -107,6 +119,17 @@ impl Drop for Spawner {
     }
 }
 
+/// Which number each lease gets. One that has a number of that range already keeps it, so that no duplicate takes the place
+/// of a lease that is still to be duplicated.
+fn numbered(leases: &[BorrowedFd<'_>]) -> Vec<(i32, i32)> {
+    let numbers = LEASE_FD..LEASE_FD + i32::try_from(leases.len()).unwrap_or(0);
+    let (at_home, others): (Vec<i32>, Vec<i32>) =
+        leases.iter().map(AsRawFd::as_raw_fd).partition(|lease| numbers.contains(lease));
+    let at_home: BTreeSet<i32> = at_home.into_iter().collect();
+    let free = numbers.filter(|number| !at_home.contains(number));
+    at_home.iter().map(|lease| (*lease, *lease)).chain(others.into_iter().zip(free)).collect()
+}
+
 /// What the child does before it executes the command.
 struct Actions(Box<libc::posix_spawn_file_actions_t>);
 
@@ -118,7 +141,7 @@ impl Actions {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             let mut actions = Actions(actions.assume_init());
             let raw: *mut libc::posix_spawn_file_actions_t = &raw mut *actions.0;
-            // The lease last: its number may be that of a descriptor which the others are made from.
+            // The leases after these: their numbers may be those of descriptors which these are made from.
             match plumbing.stdin {
                 Some(stdin) => check(libc::posix_spawn_file_actions_adddup2(raw, stdin.as_raw_fd(), 0))?,
                 None => {
@@ -132,8 +155,11 @@ impl Actions {
                 check(libc::posix_spawn_file_actions_adddup2(raw, stderr.as_raw_fd(), 2))?;
             }
             // A duplicate is not close-on-exec, also where it is of itself (posix_spawn_file_actions_adddup2(3p)).
-            if let Some(lease) = plumbing.lease {
-                check(libc::posix_spawn_file_actions_adddup2(raw, lease.as_raw_fd(), LEASE_FD))?;
+            for (lease, number) in numbered(plumbing.leases) {
+                check(libc::posix_spawn_file_actions_adddup2(raw, lease, number))?;
+            }
+            if let Some(named) = plumbing.named {
+                check(libc::posix_spawn_file_actions_adddup2(raw, named.as_raw_fd(), NAMED_FD))?;
             }
             Ok(actions)
         }

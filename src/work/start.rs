@@ -5,6 +5,7 @@ use super::captured::Captured;
 use super::command::{Command, Unusable};
 use super::environment::Environment;
 use super::jobs::Job;
+use super::limits::Files;
 use super::options::{Acking, Input, Limit, Options, Output, Stderr};
 use super::spawn::{Plumbing, Spawner};
 use super::stderr::Relay;
@@ -14,21 +15,21 @@ use anyhow::{Context, anyhow};
 use rustix::io::Errno;
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A message whose own part of the command line and the environment is smaller than this is not what made them too large.
 const SMALL_PART: usize = 64 << 10;
 
 /// All that jobs of one run have in common.
 pub(super) struct Starter<'w> {
-    command: &'w Command,
+    pub(super) command: &'w Command,
     options: &'w Options,
-    environment: Environment,
+    pub(super) environment: Environment,
     spawner: Spawner,
 }
 
 /// A process that runs, and the worker's ends of what it was given.
-struct Started {
+pub(super) struct Started {
     pid: rustix::process::Pid,
     relay: Option<Relay>,
     captured: Option<Captured>,
@@ -53,28 +54,30 @@ pub(super) enum NotStarted {
 }
 
 impl<'w> Starter<'w> {
-    pub fn new(command: &'w Command, options: &'w Options) -> anyhow::Result<Starter<'w>> {
+    pub fn new(command: &'w Command, options: &'w Options, files: Option<Files>) -> anyhow::Result<Starter<'w>> {
         let environment = Environment::new(std::env::vars_os(), options);
-        let spawner = Spawner::new(options.umask).context("cannot prepare to start jobs")?;
+        let spawner = Spawner::new(options.umask, files).context("cannot prepare to start jobs")?;
         Ok(Starter { command, options, environment, spawner })
     }
 
     /// Starts the job of a message. What was opened for it is closed again by the time this returns, its own side aside.
     pub fn start(&self, queue: &Queue, mut claim: Box<Claim>) -> Result<Job, (Box<Claim>, NotStarted)> {
         match self.try_start(queue, &mut claim) {
-            Ok(Started { pid, relay, captured }) => {
-                let settings = queue.settings();
-                let limit = match self.options.timeout {
-                    Limit::OfQueue => settings.timeout(),
-                    Limit::None => None,
-                    Limit::After(limit) => Some(limit),
-                };
-                let mut job = Job::new(claim, settings.max_attempts(), relay, pid, limit);
-                job.captured = captured;
-                Ok(job)
-            }
+            Ok(started) => Ok(self.job(queue, claim, started)),
             Err(not_started) => Err((claim, not_started)),
         }
+    }
+
+    pub(super) fn job(&self, queue: &Queue, claim: Box<Claim>, started: Started) -> Job {
+        let settings = queue.settings();
+        let limit = match self.options.timeout {
+            Limit::OfQueue => settings.timeout(),
+            Limit::None => None,
+            Limit::After(limit) => Some(limit),
+        };
+        let mut job = Job::new(claim, settings.max_attempts(), started.relay, started.pid, limit);
+        job.captured = started.captured;
+        job
     }
 
     fn try_start(&self, queue: &Queue, claim: &mut Claim) -> Result<Started, NotStarted> {
@@ -91,7 +94,28 @@ impl<'w> Starter<'w> {
             Input::Stdin => Stdin::holding(message, queue).map_err(unreadable)?,
             Input::Argument => Stdin::Null,
         };
-        let short = |error: std::io::Error| NotStarted::Short(anyhow!(error).context("cannot start a job"));
+        // After all that can fail and be tried again, and before the job can have done anything.
+        if self.options.acking == Acking::BeforeJob {
+            let settled = claim.ack_first(queue).map_err(NotStarted::Unacknowledged)?;
+            if settled == Settled::Already {
+                return Err(NotStarted::Gone);
+            }
+        }
+        let lease = if claim.is_spent() { None } else { Some(claim.lock_fd().map_err(short)?) };
+        let own = self.environment.of(claim, queue.settings().max_attempts());
+        self.launch(queue, &words, &own, &stdin, lease.as_slice(), None)
+    }
+
+    /// Starts the command with these words, this on its stdin, and these descriptors.
+    pub(super) fn launch(
+        &self,
+        queue: &Queue,
+        words: &[CString],
+        own: &[CString],
+        stdin: &Stdin,
+        leases: &[BorrowedFd<'_>],
+        named: Option<BorrowedFd<'_>>,
+    ) -> Result<Started, NotStarted> {
         let relay = match self.options.stderr {
             Stderr::Relay => Some(Relay::open().map_err(short)?),
             Stderr::Inherit => None,
@@ -100,24 +124,17 @@ impl<'w> Starter<'w> {
             Output::Inherit => None,
             Output::Capture => Some(Captured::new(queue).map_err(|error| NotStarted::Short(error.into()))?),
         };
-        // After all that can fail and be tried again, and before the job can have done anything.
-        if self.options.acking == Acking::BeforeJob {
-            let settled = claim.ack_first(queue).map_err(NotStarted::Unacknowledged)?;
-            if settled == Settled::Already {
-                return Err(NotStarted::Gone);
-            }
-        }
         let plumbing = Plumbing {
             stdin: stdin.fd().map_err(short)?,
             stdout: captured.as_ref().map(Captured::fd).transpose().map_err(short)?,
             stderr: relay.as_ref().map(|(_, job_end)| job_end.as_fd()),
-            lease: if claim.is_spent() { None } else { Some(claim.lock_fd().map_err(short)?) },
+            leases,
+            named,
         };
-        let own = self.environment.of(claim, queue.settings().max_attempts());
-        let environment = self.environment.shared().iter().chain(&own);
-        match self.spawner.spawn(&self.command.path, &words, environment, plumbing) {
+        let environment = self.environment.shared().iter().chain(own);
+        match self.spawner.spawn(&self.command.path, words, environment, plumbing) {
             Ok(pid) => Ok(Started { pid, relay: relay.map(|(relay, _)| relay), captured }),
-            Err(Errno::TOOBIG) if self.own_part(&words, &own) >= SMALL_PART => {
+            Err(Errno::TOOBIG) if self.own_part(words, own) >= SMALL_PART => {
                 Err(NotStarted::Unfit { reason: "its body or headers are too large for a command line".into() })
             }
             Err(errno @ (Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY)) => {
@@ -135,8 +152,12 @@ impl<'w> Starter<'w> {
     }
 }
 
+pub(super) fn short(error: std::io::Error) -> NotStarted {
+    NotStarted::Short(anyhow!(error).context("cannot start a job"))
+}
+
 /// What it means that the body of a message could not be put where its job reads it.
-fn unreadable(error: Error) -> NotStarted {
+pub(super) fn unreadable(error: Error) -> NotStarted {
     use std::io::ErrorKind::{OutOfMemory, ReadOnlyFilesystem};
     match error {
         Error::Damaged { why, .. } => NotStarted::Damaged { why },

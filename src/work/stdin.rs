@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// A body up to this size goes through a pipe.
-const PIPE_MAX: usize = 64 << 10;
+pub(super) const PIPE_MAX: usize = 64 << 10;
 /// What a fresh pipe takes without blocking wherever mq runs: one page (pipe(7)); users over their share get no more.
 const PIPE_SURE: usize = 4096;
 
@@ -51,7 +51,7 @@ impl Stdin {
 }
 
 /// The read end of a pipe that holds these bytes, its write end closed; none where no such pipe can be had.
-fn filled(body: &[u8]) -> Option<OwnedFd> {
+pub(super) fn filled(body: &[u8]) -> Option<OwnedFd> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).ok()?;
     if body.len() > PIPE_SURE && !roomy(&write, body.len()) {
         return None;

@@ -6,14 +6,16 @@
 
 mod deliver;
 mod finish;
+mod gather;
 mod wait;
 
 use super::command::Command;
 use super::jobs::{Job, reap};
+use super::limits::Files;
 use super::observer::{Observer, Standing};
 use super::options::{Drain, Options};
 use super::signals::Signals;
-use super::start::{NotStarted, Starter};
+use super::start::Starter;
 use super::stderr::{CHUNK, Relay};
 use super::verdict::Stopped;
 use super::{Ended, Totals, Why};
@@ -49,7 +51,9 @@ const LAST_READS: usize = 4;
 pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dyn Observer) -> Result<Ended> {
     let now = Instant::now();
     let signals = Signals::install()?;
-    let starter = Starter::new(command, options)?;
+    let raised = options.batch.map(|batch| Files::raise(options.jobs.get(), batch.most.get()));
+    let (files, batch_most) = raised.map_or((None, 1), |(files, most)| (Some(files), most));
+    let starter = Starter::new(command, options, files)?;
     // Without a watch we poll; what else is wrong shows in the look that follows.
     let watch = queue.watch().ok().flatten();
     let worker = Worker {
@@ -61,6 +65,9 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         signals,
         watch,
         jobs: Vec::new(),
+        gathered: Vec::new(),
+        gather_until: None,
+        batch_most,
         stragglers: Vec::new(),
         buffer: vec![0; CHUNK],
         look_at: now,
@@ -91,6 +98,11 @@ struct Worker<'w> {
     signals: Signals,
     watch: Option<Watch>,
     jobs: Vec<Job>,
+    /// Claimed, for the next batch.
+    gathered: Vec<Claim>,
+    /// When that batch starts at the latest, once it has begun.
+    gather_until: Option<Instant>,
+    batch_most: usize,
     /// The stderr of jobs that are over and have left children behind, oldest first.
     stragglers: Vec<Relay>,
     buffer: Vec<u8>,
@@ -130,6 +142,7 @@ impl Worker<'_> {
             self.tick();
             self.look();
             if self.jobs.is_empty()
+                && self.gathered.is_empty()
                 && let Some(why) = self.end.take()
             {
                 let Worker { totals, dead_lettered, unsettled, .. } = self;
@@ -202,21 +215,23 @@ impl Worker<'_> {
                 // A queue that can't be read is not one that had nothing.
                 self.end = Some(self.trouble.take().map_or(Why::Time, |(error, _)| Why::Failed(error)));
             } else if now < self.look_at.max(self.rest_until) || self.signals.stops().is_some() {
-                return;
+                return self.nothing_more();
             } else {
                 match self.claim() {
-                    Ok(Some(claim)) => self.start(claim),
-                    Ok(None) => (),
+                    Ok(Some(claim)) => self.take(claim),
+                    Ok(None) => self.nothing_more(),
                     // Not to be mended by waiting.
                     Err(error @ (Error::Moved { .. } | Error::NoQueue { .. } | Error::BadQueue { .. })) => {
                         self.end = Some(Why::Failed(error.into()));
                     }
                     Err(error) => {
+                        self.start_gathered();
                         self.troubled(error.into());
                     }
                 }
             }
         }
+        self.no_more_batches();
     }
 
     fn free(&self) -> bool {
@@ -251,6 +266,7 @@ impl Worker<'_> {
     /// Whether an empty queue is the end: with nothing in our own hands, and nothing that waits for a retry.
     fn drained(&self) -> crate::queue::Result<bool> {
         Ok(self.jobs.is_empty()
+            && self.gathered.is_empty()
             && match self.options.until.drain {
                 None => false,
                 Some(Drain::Ready) => true,
@@ -311,11 +327,6 @@ impl Worker<'_> {
     }
 
     fn start(&mut self, claim: Box<Claim>) {
-        match self.done_before(&claim) {
-            Ok(false) => (),
-            Ok(true) => return self.skip(*claim),
-            Err(error) => return self.not_started(*claim, NotStarted::Short(error)),
-        }
         match self.starter.start(&self.queue, claim) {
             Ok(job) => {
                 self.relieved();

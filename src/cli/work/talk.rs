@@ -58,7 +58,12 @@ impl Talker {
 impl Observer for Talker {
     fn started(&mut self, job: Running) {
         if self.detail == Detail::Everything {
-            self.say_of(job.id, job.attempt, job.max_attempts, &format!("started as process {}", job.pid));
+            self.say_of(
+                job.id,
+                job.attempt,
+                job.max_attempts,
+                &format!("started as process {}{}", job.pid, others(job)),
+            );
         }
     }
 
@@ -143,9 +148,17 @@ impl Observer for Talker {
         text.push_str(&format!("; {} running", standing.running.len()));
         self.say(&text);
         for job in &standing.running {
-            let what = format!("running for {}, process {}", short(job.age), job.pid);
+            let what = format!("running for {}, process {}{}", short(job.age), job.pid, others(*job));
             self.say_of(job.id, job.attempt, job.max_attempts, &what);
         }
+    }
+}
+
+/// What else a job works on.
+fn others(job: Running) -> String {
+    match job.messages {
+        0 | 1 => String::new(),
+        messages => format!(", with {} more of its batch", messages - 1),
     }
 }
 

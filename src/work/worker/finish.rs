@@ -1,14 +1,18 @@
 //! The worker's end of a message: from how its job ended, or why there was none, to the step of the queue that says so.
 
 use super::{LAST_READS, STRAGGLERS, Worker};
+use crate::queue::name::Id;
 use crate::queue::{Again, Claim, Counting, Error, Outcome};
 use crate::work::Why;
-use crate::work::jobs::Finished;
+use crate::work::jobs::{Finished, Job};
+use crate::work::named::Failed;
 use crate::work::observer::{End, Fate};
 use crate::work::settle::{record, settle, unstarted};
 use crate::work::start::NotStarted;
 use crate::work::stderr::{Came, Relay};
-use crate::work::verdict::{Exit, Verdict, judge};
+use crate::work::verdict::{Exit, Judgement, Verdict, judge};
+use anyhow::anyhow;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 impl Worker<'_> {
@@ -109,6 +113,19 @@ impl Worker<'_> {
         }
     }
 
+    /// Which messages of its batch a job that succeeded has named as failed; whatever else it named is told.
+    fn named(&mut self, job: &mut Job, judged: &Judgement) -> Failed {
+        let Some(named) = job.named.take().filter(|_| judged.verdict == Verdict::Ack) else { return Failed::default() };
+        let failed = named.finish(&mut self.buffer);
+        let batch: BTreeSet<Id> =
+            std::iter::once(job.claim.as_ref()).chain(&job.rest).map(|claim| claim.id()).collect();
+        let strangers = failed.ids.difference(&batch).map(Id::to_string);
+        for unknown in strangers.chain(failed.unknown.iter().cloned()) {
+            self.observer.troubled(&anyhow!("the job named '{unknown}', which is no message of its batch"), None);
+        }
+        failed
+    }
+
     /// A job is over: judges it, and settles its message.
     pub(super) fn finish(&mut self, at: usize, finished: Finished) {
         let mut job = self.jobs.swap_remove(at);
@@ -117,14 +134,18 @@ impl Worker<'_> {
         let judged = judge(&self.options.rules, finished.exit, finished.stopped, stopping);
         let judged = self.delivered(&job.claim, job.captured.as_ref(), judged);
         // The pause first: put back before it, the message would be somebody's next one.
-        let verdict = self.pause_queue(judged.verdict, finished.exit);
+        let judged = Judgement { verdict: self.pause_queue(judged.verdict, finished.exit), ..judged };
+        let failed = self.named(&mut job, &judged);
         if job.claim.is_spent() {
-            let fate = if verdict == Verdict::Ack { Fate::Acked } else { Fate::GivenUp };
+            let fate = if judged.verdict == Verdict::Ack { Fate::Acked } else { Fate::GivenUp };
             self.after_ack(&job.claim, &judged.reason, finished.took, fate);
             job.claim.over(&self.queue);
         } else {
-            let record = record(&job.claim, &judged, &finished, stderr);
-            self.settle(*job.claim, verdict, record, &judged.reason, finished.took);
+            for claim in std::iter::once(*job.claim).chain(job.rest) {
+                let judged = failed.judged(claim.id(), &judged);
+                let record = record(&claim, &judged, &finished, stderr.clone());
+                self.settle(claim, judged.verdict, record, &judged.reason, finished.took);
+            }
         }
         self.look_at = Instant::now();
     }
@@ -164,7 +185,7 @@ impl Worker<'_> {
     }
 
     /// The outcome of an attempt could not be written down. Its lease is over all the same, so it will be delivered again.
-    fn not_settled(&mut self, error: Error) {
+    pub(super) fn not_settled(&mut self, error: Error) {
         self.totals.unsettled += 1;
         let error = anyhow::Error::from(error).context("cannot settle a message, which will be delivered again");
         self.observer.troubled(&error, None);

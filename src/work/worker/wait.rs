@@ -19,7 +19,13 @@ impl Worker<'_> {
         let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
         let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
         let fixed = std::iter::once(self.signals.fd()).chain(watch);
-        fds.extend(fixed.chain(relays.filter_map(Relay::fd)).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let named = self.jobs.iter().filter_map(|job| job.named.as_ref()?.fd());
+        fds.extend(
+            fixed
+                .chain(relays.filter_map(Relay::fd))
+                .chain(named)
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         let polled = poll(&mut fds, timeout.as_ref());
         let watched = watch.is_some();
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -38,7 +44,12 @@ impl Worker<'_> {
         if watched && ready.next() == Some(true) {
             self.notice();
         }
-        self.relay(ready);
+        self.relay(&mut ready);
+        for named in self.jobs.iter_mut().filter_map(|job| job.named.as_mut()).filter(|named| named.fd().is_some()) {
+            if ready.next() == Some(true) {
+                named.read(&mut self.buffer);
+            }
+        }
     }
 
     /// When something is to be done, if nothing happens.
@@ -46,7 +57,7 @@ impl Worker<'_> {
         let jobs = self.jobs.iter().filter_map(|job| job.due(now)).chain(self.stop_at);
         let look = (self.end.is_none() && self.free()).then(|| self.look_at.max(self.rest_until));
         let until = self.until.filter(|_| look.is_some());
-        jobs.chain(look).chain(until).min()
+        jobs.chain(look).chain(self.gather_until).chain(until).min()
     }
 
     /// Something happened in the queue.
@@ -65,7 +76,7 @@ impl Worker<'_> {
 
     /// Passes on what jobs wrote to stderr, one read each, so that one which writes without end holds up no other. `ready`
     /// says of each open pipe whether there is something, in the order of `wait`.
-    fn relay(&mut self, mut ready: impl Iterator<Item = bool>) {
+    fn relay(&mut self, ready: &mut impl Iterator<Item = bool>) {
         let running = self.jobs.iter_mut().filter_map(|job| job.relay.as_mut());
         for relay in running.chain(&mut self.stragglers).filter(|relay| relay.fd().is_some()) {
             if ready.next() == Some(true)

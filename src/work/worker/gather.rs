@@ -1,0 +1,84 @@
+//! Messages on their way to a job: one by one, or gathered into a batch first.
+
+use super::Worker;
+use crate::queue::{Again, Claim, Counting};
+use crate::work::Why;
+use crate::work::batch::Batched;
+use crate::work::start::NotStarted;
+use std::time::Instant;
+
+impl Worker<'_> {
+    /// A message was claimed.
+    pub(super) fn take(&mut self, claim: Box<Claim>) {
+        match self.done_before(&claim) {
+            Ok(false) => (),
+            Ok(true) => return self.skip(*claim),
+            Err(error) => return self.not_started(*claim, NotStarted::Short(error)),
+        }
+        let Some(batch) = self.options.batch else { return self.start(claim) };
+        if self.gathered.is_empty() {
+            self.gather_until = Instant::now().checked_add(batch.linger);
+        }
+        self.gathered.push(*claim);
+        let left = self.options.until.count.map(|count| count.saturating_sub(self.handled));
+        if self.gathered.len() >= self.batch_most || left.is_some_and(|left| self.gathered.len() as u64 >= left) {
+            self.start_gathered();
+        }
+    }
+
+    /// Nothing more can be claimed at the moment: a batch that has waited long enough starts as it is.
+    pub(super) fn nothing_more(&mut self) {
+        if self.gather_until.is_some_and(|until| until <= Instant::now()) {
+            self.start_gathered();
+        }
+    }
+
+    /// The run is to end: what was gathered by then starts, unless jobs are not to be started any more.
+    pub(super) fn no_more_batches(&mut self) {
+        match &self.end {
+            None => (),
+            Some(Why::Drained | Why::Count | Why::Time | Why::Paused) => self.start_gathered(),
+            Some(Why::Signal(_) | Why::Unusable(_) | Why::Failed(_)) => {
+                let claims = std::mem::take(&mut self.gathered);
+                claims.into_iter().for_each(|claim| self.put_back(claim));
+                self.gather_until = None;
+            }
+        }
+    }
+
+    pub(super) fn start_gathered(&mut self) {
+        self.gather_until = None;
+        let claims = std::mem::take(&mut self.gathered);
+        let Some(batch) = self.options.batch.filter(|_| !claims.is_empty()) else { return };
+        let Batched { job, unfit } = self.starter.start_batch(&self.queue, claims, batch.frame);
+        for (claim, why) in unfit {
+            self.not_started(claim, why);
+        }
+        match job {
+            Ok(None) => (),
+            Ok(Some(job)) => {
+                self.relieved();
+                self.handled += 1 + job.rest.len() as u64;
+                self.totals.started += 1;
+                self.observer.started(job.running(Instant::now()));
+                self.jobs.push(job);
+            }
+            Err((claims, why)) => {
+                let mut claims = claims.into_iter();
+                // The reason is told with the first.
+                if let Some(first) = claims.next() {
+                    self.not_started(first, why);
+                }
+                claims.for_each(|claim| self.put_back(claim));
+            }
+        }
+    }
+
+    /// Puts a message back for which no job was started.
+    fn put_back(&mut self, claim: Claim) {
+        self.totals.put_back += 1;
+        if let Err(error) = claim.nack(&self.queue, Again::Now, Counting::Uncounted, None) {
+            self.not_settled(error);
+        }
+    }
+}
