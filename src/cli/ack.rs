@@ -1,9 +1,13 @@
-//! `mq ack`: the work is done, the message goes away.
+//! `mq ack`: the work is done, the message goes away, or is kept where its queue keeps such.
 
 use super::Globals;
 use super::exit::Exit;
 use super::receipts::Receipts;
+use crate::queue::{Attempt, Outcome, Settled};
 use anyhow::Result;
+
+/// What is said where a message should have been kept for replay.
+pub const UNKEPT: &str = "it is not kept, since there is no space in done/";
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +27,11 @@ pub struct Args {
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     args.receipts.each(globals, |queue, claim| {
-        claim.ack(queue)?;
+        let id = claim.id();
+        let record = Attempt::new(claim.attempt(), claim.started(), Outcome::Ok);
+        if claim.ack_recorded(queue, Some(record))? == Settled::Unkept {
+            globals.talk(&format!("{id} acknowledged; {UNKEPT}"));
+        }
         Ok(())
     })
 }

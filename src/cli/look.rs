@@ -54,7 +54,7 @@ impl Look {
     }
 
     fn read(&mut self, queue: &Queue) -> crate::queue::Result<bool> {
-        if matches!(self.place.state, State::Claimed | State::Dead) {
+        if matches!(self.place.state, State::Claimed | State::Dead | State::Done) {
             self.times = queue.times(&self.place)?;
             if self.times.is_none() {
                 return Ok(false);

@@ -9,6 +9,7 @@ mod claim;
 mod create;
 mod damaged;
 mod delayed;
+mod done;
 mod error;
 mod fsck;
 mod groups;

@@ -210,6 +210,8 @@ pub enum Lease {
     Acked,
     /// The same, dead-lettered.
     Buried,
+    /// The same, removed.
+    Removed,
 }
 
 impl Lease {
@@ -274,6 +276,7 @@ impl fmt::Display for ClaimedName {
             Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
             Lease::Acked => ('a', 0),
             Lease::Buried => ('b', 0),
+            Lease::Removed => ('r', 0),
         };
         write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
     }
@@ -327,6 +330,7 @@ impl ClaimedName {
             (b'l', 0) => Lease::Live,
             (b'a', 0) => Lease::Acked,
             (b'b', 0) => Lease::Buried,
+            (b'r', 0) => Lease::Removed,
             (b't', millis) => Lease::Timed(Duration::from_millis(millis)),
             _ => return None,
         };

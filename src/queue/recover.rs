@@ -61,6 +61,7 @@ impl Queue {
         let mut failed = None;
         let sends = self.recover_sends(most, &mut recovered, &mut failed);
         let claims = self.recover_claims(most, &mut recovered, &mut failed);
+        self.expire_done_slice();
         (recovered, failed.or(sends.err()).or(claims.err()))
     }
 
@@ -258,7 +259,7 @@ impl Queue {
             return Ok(());
         }
         let reason = match name.lease {
-            Lease::Live | Lease::Acked | Lease::Buried => "worker lost".to_string(),
+            Lease::Live | Lease::Acked | Lease::Buried | Lease::Removed => "worker lost".to_string(),
             Lease::Timed(lease) => {
                 let now = disk.now();
                 if stat.modified > now {

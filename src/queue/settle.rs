@@ -1,6 +1,7 @@
 //! A claimed message and its ends: acknowledged, put back, or dead-lettered. Each end is one unlink or one rename of the
 //! claimed name, so it happens once, whoever tries; a name that is gone means that it has happened already.
 
+use super::done::Ended;
 use super::error::{Error, Result};
 use super::history::{self, Attempt, Record};
 use super::message::{self, Content, Depth, Message};
@@ -68,6 +69,8 @@ pub enum Counting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     Acked,
+    /// Acknowledged, and gone although the queue keeps such messages: there was no space for it in `done/`.
+    Unkept,
     Ready,
     Delayed {
         due: Time,
@@ -138,12 +141,17 @@ impl Claim {
         self.lock_file().handle().fd()
     }
 
-    /// Acknowledges: the message is done and goes away. Needs no space.
+    /// Acknowledges: the message is done and goes away, or is kept in `done/` where the queue says `retain`. Needs no space.
     ///
-    /// Killed before the unlink: it is delivered again. After it: it never is, except that a power cut may bring it back
-    /// within the file system's commit interval, unless `sync = all`.
+    /// Killed before the unlink or rename: it is delivered again. After it: it never is, except that a power cut may bring
+    /// it back within the file system's commit interval, unless `sync = all`.
     pub fn ack(self, queue: &Queue) -> Result<Settled> {
-        self.acknowledge(queue)
+        self.ack_recorded(queue, None)
+    }
+
+    /// [`Claim::ack`], with a record for the history of a message that is kept.
+    pub fn ack_recorded(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        self.acknowledge(queue, record)
     }
 
     /// [`Claim::ack`] for a job that is still to run: at most once. What was read of the message stays at hand; nothing is
@@ -153,7 +161,7 @@ impl Claim {
     pub fn ack_first(&mut self, queue: &Queue) -> Result<Settled> {
         let settled = match &self.ticket {
             Some(ticket) => self.ack_first_in_group(queue, ticket),
-            None => self.acknowledge(queue),
+            None => self.acknowledge(queue, None),
         };
         self.grip = Grip::Spent;
         settled
@@ -175,28 +183,61 @@ impl Claim {
         self.grip == Grip::Spent
     }
 
-    fn acknowledge(&self, queue: &Queue) -> Result<Settled> {
-        if let Some((ticket, mark)) = self.ticket() {
-            let settled = match self.ack_in_group(queue, ticket, mark) {
-                Ok(None) => self.already(queue, None),
-                Ok(Some(settled)) => Ok(settled),
-                Err(error) => Err(error),
-            };
-            self.release(queue);
-            queue.wake();
-            return settled;
-        }
-        let dir = queue.claimed_dir()?;
-        let settled = match queue.disk.unlink(dir, self.name.to_string()) {
-            Err(error) if error.missing() => self.already(queue, None),
-            Err(error) => Err(error.into()),
-            Ok(()) if queue.settings.sync() == Sync::All => {
-                queue.disk.sync_dir(dir).map(|()| Settled::Acked).map_err(Error::from)
+    fn acknowledge(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        let record = record.filter(|_| queue.settings.retain().is_some());
+        let ended = match self.ticket() {
+            Some((ticket, mark)) => self.ack_in_group(queue, ticket, mark, record.as_ref()),
+            None => match self.end_at(queue, queue.claimed_dir()?, &self.name.to_string(), record.as_ref()) {
+                Err(error) if error.missing() => Ok(None),
+                ended => ended.map(Some),
+            },
+        };
+        let settled = match ended {
+            Ok(Some(settled)) => Ok(settled),
+            Ok(None) => {
+                // Put back by its job or by a person, it did not succeed; a job that acknowledged by itself did.
+                let kept = record.is_some() && queue.is_done(self.name())?;
+                self.already(queue, record.filter(|_| kept))
             }
-            Ok(()) => Ok(Settled::Acked),
+            Err(error) => Err(error),
         };
         self.release(queue);
+        if self.ticket.is_some() {
+            queue.wake();
+        }
         settled
+    }
+
+    /// The end of an acknowledged message that stands there: away, or into `done/`.
+    pub(super) fn end_at(
+        &self,
+        queue: &Queue,
+        dir: &Dir,
+        file_name: &str,
+        record: Option<&Attempt>,
+    ) -> Result<Settled> {
+        let durable = queue.settings.sync() == Sync::All;
+        let name = self.name().as_message();
+        match queue.end(dir, file_name, &name)? {
+            Ended::Kept => {
+                // After the rename, so that a kill in between leaves no success in the history of a message that comes
+                // again. Nobody else writes to it: we have its lock.
+                if let Some(record) = record.filter(|_| self.holds()) {
+                    self.append(queue, record);
+                }
+                if durable {
+                    queue.flush_moved(self.message.file(), &home(State::Done, &name, None))?;
+                    queue.disk.sync_dir(dir)?;
+                }
+                Ok(Settled::Acked)
+            }
+            ended => {
+                if durable {
+                    queue.disk.sync_dir(dir)?;
+                }
+                Ok(if ended == Ended::Unkept { Settled::Unkept } else { Settled::Acked })
+            }
+        }
     }
 
     /// Puts the message back, or dead-letters it when its attempts are used up. `record` goes into its history.
@@ -355,7 +396,15 @@ impl Claim {
 impl Queue {
     /// Whether a message of this name is in the dead-letter queue: one look, for a message of a group two.
     pub fn is_dead(&self, name: &Name) -> Result<bool> {
-        let Some(dir) = self.maybe_dir(&home(State::Dead, name, None))? else { return Ok(false) };
+        self.is_in(State::Dead, name)
+    }
+
+    fn is_done(&self, name: &Name) -> Result<bool> {
+        self.is_in(State::Done, name)
+    }
+
+    fn is_in(&self, state: State, name: &Name) -> Result<bool> {
+        let Some(dir) = self.maybe_dir(&home(state, name, None))? else { return Ok(false) };
         let names = [Some(name.to_string()), name.ticket_of().map(|_| name.as_message().to_string())];
         for name in names.into_iter().flatten() {
             match self.disk.stat_at(&dir, name) {
@@ -386,7 +435,7 @@ impl Queue {
             opened => opened?,
         };
         let (file, grip) = match name.lease {
-            Lease::Acked | Lease::Buried => return Err(self.gone(lost())),
+            Lease::Acked | Lease::Buried | Lease::Removed => return Err(self.gone(lost())),
             Lease::Timed(_) => {
                 if !self.disk.lock(&file, PATIENCE)? {
                     let by = self.disk.holder(&self.disk.stat(&file)?).map(|holder| holder.pid);

@@ -62,6 +62,8 @@ pub struct End<'e> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Acked,
+    /// Acknowledged, and not kept although the queue keeps such messages, for lack of space.
+    Unkept,
     /// To be tried again, not before then.
     Again(Time),
     Dead,

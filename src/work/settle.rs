@@ -43,7 +43,7 @@ pub(super) fn skipped(claim: &Claim) -> Attempt {
 pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Attempt) -> Result<Fate> {
     let name = claim.name().clone();
     let settled = match verdict {
-        Verdict::Ack => claim.ack(queue),
+        Verdict::Ack => claim.ack_recorded(queue, Some(record)),
         Verdict::Retry => claim.nack(queue, Again::Backoff, Counting::Counted, Some(record)),
         Verdict::Dead => claim.dead(queue, Some(record)),
         Verdict::PutBackFor(delay) => claim.nack(queue, Again::After(delay), Counting::Uncounted, Some(record)),
@@ -51,6 +51,7 @@ pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Atte
     }?;
     Ok(match settled {
         Settled::Acked => Fate::Acked,
+        Settled::Unkept => Fate::Unkept,
         Settled::Dead => Fate::Dead,
         Settled::Delayed { due } => Fate::Again(due),
         Settled::Ready if matches!(verdict, Verdict::PutBack | Verdict::Pause(_)) => Fate::PutBack,

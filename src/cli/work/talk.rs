@@ -1,6 +1,7 @@
 //! What a worker says on stderr: nothing of a success, a line for each failure, and what the jobs themselves write.
 
 use super::bar::Bar;
+use crate::cli::ack::UNKEPT;
 use crate::cli::failure::{say, told};
 use crate::cli::queues::Spot;
 use crate::cli::{Globals, Talk};
@@ -73,6 +74,7 @@ impl Observer for Talker {
         }
         let (detail, then) = match end.fate {
             Fate::Acked => (Detail::Everything, "acknowledged".to_string()),
+            Fate::Unkept => (Detail::Failures, format!("acknowledged; {UNKEPT}")),
             Fate::ByJob => (Detail::Everything, "settled by the job itself".to_string()),
             Fate::DeadByJob => (Detail::Everything, "dead-lettered by the job itself".to_string()),
             Fate::Again(due) => match due.since(now()) {

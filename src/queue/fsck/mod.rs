@@ -109,6 +109,10 @@ impl Queue {
         check.root()?;
         check.tmp()?;
         check.claimed()?;
+        if check.mending() {
+            // What may go at any moment is no finding.
+            self.expire_done()?;
+        }
         check.messages()?;
         check.damaged()?;
         check.links();

@@ -6,7 +6,7 @@ use super::super::message::{self, Content, Depth};
 use super::super::name::{ClaimedName, GroupMark, Lease, State, Token, home};
 use super::super::send::same;
 use super::super::settle::{Claim, Settled, Ticket};
-use super::super::{Attempt, OnDead, Place, Queue, Removed, Sync};
+use super::super::{Attempt, OnDead, Place, Queue, Removed};
 use super::Spot;
 use crate::fs::{Access, Dir, File};
 
@@ -60,9 +60,10 @@ impl Claim {
 
     /// Acknowledges a group's message whose job is still to run: the group waits for the job all the same.
     pub(in super::super) fn ack_first_in_group(&self, queue: &Queue, ticket: &Ticket) -> Result<Settled> {
-        let unlink = |dir: &Dir, name: &str| unlink(queue, dir, name);
-        match self.end_first_of(queue, ticket, Lease::Acked, unlink)? {
-            Some(_) => Ok(Settled::Acked),
+        let mut settled = Settled::Acked;
+        let end = |dir: &Dir, name: &str| self.end_at(queue, dir, name, None).map(|ended| settled = ended);
+        match self.end_first_of(queue, ticket, Lease::Acked, end)? {
+            Some(_) => Ok(settled),
             None => Ok(Settled::Already),
         }
     }
@@ -105,18 +106,12 @@ impl Claim {
         queue: &Queue,
         ticket: &Ticket,
         mark: GroupMark,
+        record: Option<&Attempt>,
     ) -> Result<Option<Settled>> {
-        let unlink = |dir: &Dir, name: &str| unlink(queue, dir, name);
-        let ended = self.end_in_group(queue, ticket, mark, Lease::Acked, unlink)?;
-        Ok(ended.map(|()| Settled::Acked))
-    }
-}
-
-fn unlink(queue: &Queue, dir: &Dir, name: &str) -> Result<()> {
-    queue.disk.unlink(dir, name)?;
-    match queue.settings.sync() {
-        Sync::All => Ok(queue.disk.sync_dir(dir)?),
-        _ => Ok(()),
+        let mut settled = Settled::Acked;
+        let end = |dir: &Dir, name: &str| self.end_at(queue, dir, name, record).map(|ended| settled = ended);
+        let ended = self.end_in_group(queue, ticket, mark, Lease::Acked, end)?;
+        Ok(ended.map(|()| settled))
     }
 }
 
@@ -155,7 +150,10 @@ impl Queue {
         let file_name = name.to_string();
         let since = self.disk.stat(&probe)?.changed;
         match (name.lease, self.spot(&name.name, mark)?) {
-            (Lease::Acked, Some(spot)) => self.disk.unlink(&spot.dir, &spot.file_name)?,
+            (Lease::Acked, Some(spot)) => {
+                self.end(&spot.dir, &spot.file_name, &name.name.as_message())?;
+            }
+            (Lease::Removed, Some(spot)) => self.disk.unlink(&spot.dir, &spot.file_name)?,
             (Lease::Buried, Some(spot)) => {
                 let dead = name.name.as_message();
                 let below = home(State::Dead, &dead, None);
@@ -200,7 +198,7 @@ impl Queue {
         if !same(&self.disk, &dir, &place.file_name, &ticket)? {
             return Ok(Removed::Gone);
         }
-        let Some(name) = self.marked(&dir, place, Lease::Acked)? else { return Ok(Removed::Gone) };
+        let Some(name) = self.marked(&dir, place, Lease::Removed)? else { return Ok(Removed::Gone) };
         match self.spot(&place.name, mark)? {
             Some(spot) => self.disk.unlink(&spot.dir, &spot.file_name)?,
             None => self.still_here()?,

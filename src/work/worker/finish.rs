@@ -163,7 +163,7 @@ impl Worker<'_> {
             Ok(fate) => {
                 end.fate = fate;
                 let count = match fate {
-                    Fate::Acked => &mut self.totals.acked,
+                    Fate::Acked | Fate::Unkept => &mut self.totals.acked,
                     Fate::Again(_) => &mut self.totals.retried,
                     Fate::GivenUp => &mut self.totals.failed,
                     Fate::Dead => &mut self.totals.dead,

@@ -233,7 +233,7 @@ impl Test {
         message.state = match lease {
             Lease::Live => State::Live { worker },
             Lease::Timed(lease) => State::Timed { touched: now, lease },
-            Lease::Acked | Lease::Buried => unreachable!("nobody claims by such a lease"),
+            Lease::Acked | Lease::Buried | Lease::Removed => unreachable!("nobody claims by such a lease"),
         };
         self.receipts.push((claim.receipt(PATHS[at]), at, body.clone()));
         if lease == Lease::Live {

@@ -322,7 +322,7 @@ fn settled(world: &mut World, body: &[u8], settled: Settled) -> Result<()> {
         Settled::Ready => world.ledger.is_in(body, &["ready"], durable),
         Settled::Delayed { .. } => world.ledger.is_in(body, &["delayed"], durable),
         Settled::Dead => world.ledger.is_in(body, &["dead"], lasting(world.config)),
-        Settled::Acked | Settled::Already => return only(false, "settled already"),
+        Settled::Acked | Settled::Unkept | Settled::Already => return only(false, "settled already"),
     }
     Ok(())
 }
