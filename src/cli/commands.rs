@@ -4,7 +4,7 @@
 use super::exit::Exit;
 use super::{
     Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, nack, pause,
-    pop, resume, rm, send, show, stats, wait, work,
+    pop, replay, resume, rm, send, show, stats, wait, work,
 };
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -74,6 +74,7 @@ commands! {
     Show show "show" "Show messages with their headers, bodies and attempts";
     Stats stats "stats" "Count messages by state, with the ages of the oldest";
     Dlq dlq "dlq" "List, show, redrive or purge dead messages";
+    Replay replay "replay" "Send acknowledged messages again, where a queue keeps them";
     Rm rm "rm" "Delete messages for good" .visible_alias("purge");
     Create create "create" "Make a queue";
     Config config "config" "Show or change a queue's settings";

@@ -29,6 +29,7 @@ mod pause;
 mod pop;
 mod progress;
 mod receipts;
+mod replay;
 mod resume;
 mod rm;
 mod select;

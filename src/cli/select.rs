@@ -78,6 +78,8 @@ pub enum ById {
 #[derive(Debug)]
 pub enum Act {
     Taken,
+    /// It is not meant after all, by what the command itself is told.
+    Passed,
     /// Somebody else has moved or removed it meanwhile.
     Gone,
     /// It failed, and the others are tried all the same.

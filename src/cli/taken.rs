@@ -42,12 +42,17 @@ impl Taken {
     }
 
     pub fn line(&mut self, id: Id) -> Result<()> {
+        self.text(&id.to_string())
+    }
+
+    /// A line that says more than the id.
+    pub fn text(&mut self, text: &str) -> Result<()> {
         self.count += 1;
         if let Some(progress) = &mut self.progress {
             progress.add(1);
         }
         if self.unprinted.is_none() {
-            let printed = self.out.line(&id.to_string());
+            let printed = self.out.line(text);
             self.keep(printed)?;
         }
         Ok(())

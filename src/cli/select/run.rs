@@ -199,6 +199,7 @@ impl<'r> Run<'r> {
         };
         match (self.act)(place, look)? {
             Act::Taken => self.tally.taken += 1,
+            Act::Passed => (),
             Act::Gone => return Ok(Offered::Gone),
             Act::Failed(error) => self.tally.failed(&error),
         }
