@@ -20,7 +20,7 @@ Examples:
 
 Piped: a line a queue, tab-separated, '-' for none, in the order of the JSON fields:
   queue ready delayed claimed dead done damaged oldest_ready_age_s oldest_claimed_age_s oldest_dead_age_s
-  sent_total acked_total dead_total paused_until
+  sent_total acked_total dead_total paused_until expired_total dropped_total
 
 With --groups, a line a group (state and attempts are those of its first message, which the others wait for):
   queue group waiting state attempts oldest_age_s
@@ -146,7 +146,7 @@ pub fn each(globals: &Globals, names: &[String], show: &mut dyn FnMut(&str, &Sta
 /// The fields, in the order in which they are promised.
 pub fn fields(label: &str, stats: &Stats) -> Map<String, Value> {
     let age = |age: Option<Duration>| age.map(|age| age.as_secs()).into();
-    let fields: [(&str, Value); 14] = [
+    let fields: [(&str, Value); 16] = [
         ("queue", label.into()),
         ("ready", stats.ready.into()),
         ("delayed", stats.delayed.into()),
@@ -161,6 +161,8 @@ pub fn fields(label: &str, stats: &Stats) -> Map<String, Value> {
         ("acked_total", stats.acked_total.into()),
         ("dead_total", stats.dead_total.into()),
         ("paused_until", paused_until(stats).into()),
+        ("expired_total", stats.expired_total.into()),
+        ("dropped_total", stats.dropped_total.into()),
     ];
     fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }

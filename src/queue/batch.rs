@@ -94,7 +94,10 @@ impl Batch<'_> {
             unique: envelope.unique.is_some(),
         };
         let uid = Uid::new(disk.random()?);
-        let line = Line::new(envelope, &uid, disk.now()).map_err(|why| Error::Refused { why })?;
+        let now = disk.now();
+        let mut envelope = envelope.clone();
+        envelope.expires = self.queue.expires(&envelope, now);
+        let line = Line::new(&envelope, &uid, now).map_err(|why| Error::Refused { why })?;
         let file = disk.create(shard, part.to_string(), self.queue.file_birth())?;
         self.open = Some((Writing::new(file, line), part));
         self.count += 1;

@@ -282,6 +282,9 @@ impl Queue {
             }
             Content::Bad(_lock, why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Gone),
         };
+        if self.expired(&message)? {
+            return self.expire(dir, file_name, &name, &message).map(|()| Try::Gone);
+        }
         if let Lease::Timed(_) = lease {
             disk.touch(message.file())?;
         }

@@ -52,6 +52,8 @@ pub struct Envelope {
     pub unique: Option<Unique>,
     /// Not delivered after then.
     pub expires: Option<Time>,
+    /// Where `expires` says nothing: not delivered after so long, from the send or from when it is due.
+    pub ttl: Option<Duration>,
 }
 
 /// A key that one message of a queue may have at a time.
@@ -196,6 +198,7 @@ impl Header {
             group: self.group.clone(),
             unique: None,
             expires: None,
+            ttl: None,
         }
     }
     /// Header values as text, in order.

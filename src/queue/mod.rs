@@ -11,6 +11,7 @@ mod damaged;
 mod delayed;
 mod done;
 mod error;
+mod expiry;
 mod fsck;
 mod groups;
 mod header;

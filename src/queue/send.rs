@@ -73,15 +73,17 @@ impl Writing {
 
 impl Queue {
     /// Begins a message. Nothing of it can be seen until [`Draft::publish`].
-    pub fn draft(&self, envelope: Envelope) -> Result<Draft<'_>> {
+    pub fn draft(&self, mut envelope: Envelope) -> Result<Draft<'_>> {
         in_order(&envelope)?;
+        let now = self.disk.now();
+        envelope.expires = self.expires(&envelope, now);
         let tmp = self.tmp_dir()?;
         let random: [u8; 32] = self.disk.random()?;
         let (mut name, mut uid) = ([0; 16], [0; 16]);
         name.copy_from_slice(&random[..16]);
         uid.copy_from_slice(&random[16..]);
         let uid = Uid::new(uid);
-        let line = Line::new(&envelope, &uid, self.disk.now()).map_err(|why| Error::Refused { why })?;
+        let line = Line::new(&envelope, &uid, now).map_err(|why| Error::Refused { why })?;
         loop {
             let fresh = base32(name);
             let file = self.disk.create(&tmp, &fresh, self.file_birth())?;

@@ -165,8 +165,15 @@ impl<'q> Seq<'q> {
     }
 
     pub fn count(&mut self, removed: u64, dead: u64) -> Result<()> {
-        self.contents.totals.removed += removed;
-        self.contents.totals.dead += dead;
+        self.tally(|totals| {
+            totals.removed += removed;
+            totals.dead += dead;
+        })
+    }
+
+    /// Changes what is counted for `stats`, and writes it down.
+    pub fn tally(&mut self, change: impl FnOnce(&mut Totals)) -> Result<()> {
+        change(&mut self.contents.totals);
         self.save()
     }
 }

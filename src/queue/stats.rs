@@ -28,6 +28,10 @@ pub struct Stats {
     pub sent_total: u64,
     pub acked_total: u64,
     pub dead_total: u64,
+    /// Gone as expired, under `on_expire = drop`.
+    pub expired_total: u64,
+    /// Gone to make room for others, under `on_full = drop`.
+    pub dropped_total: u64,
     pub paused: Option<Pause>,
 }
 
@@ -44,7 +48,9 @@ impl Queue {
         let totals = seq::totals(self)?.unwrap_or_default();
         let present = stats.ready + stats.delayed + stats.claimed + stats.dead + stats.damaged;
         stats.sent_total = totals.sent.max(present);
-        stats.acked_total = totals.sent.saturating_sub(totals.removed).saturating_sub(present);
+        (stats.expired_total, stats.dropped_total) = (totals.expired, totals.dropped);
+        let otherwise = totals.removed.saturating_add(totals.expired).saturating_add(totals.dropped);
+        stats.acked_total = totals.sent.saturating_sub(otherwise).saturating_sub(present);
         stats.dead_total = totals.dead.max(stats.dead);
         stats.paused = self.paused()?;
         self.still_here()?;

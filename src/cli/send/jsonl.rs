@@ -7,10 +7,22 @@ use crate::queue::name::Priority;
 use crate::queue::{Envelope, check_key, variable};
 use crate::time::{Time, parse_duration, parse_time};
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Fields that a sender may set.
-const TAKEN: [&str; 9] =
-    ["body", "body_base64", "json", "headers", "content_type", "priority", "group", "due_at", "delay"];
+const TAKEN: [&str; 11] = [
+    "body",
+    "body_base64",
+    "json",
+    "headers",
+    "content_type",
+    "priority",
+    "group",
+    "due_at",
+    "delay",
+    "expires_at",
+    "ttl",
+];
 
 /// The envelope and the body of one line. The error is one clause.
 pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(Envelope, Vec<u8>), String> {
@@ -50,12 +62,7 @@ pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(E
             envelope.due = Some(parse_time(value.as_str().ok_or("due_at is not text")?, now)?);
         }
         (None, Some(value)) => {
-            let delay = match value {
-                Value::String(text) => parse_duration(text)?,
-                Value::Number(number) => parse_duration(&number.to_string())?,
-                _ => return Err("delay is neither a duration nor a number of seconds".to_string()),
-            };
-            envelope.due = Some(now.plus(delay));
+            envelope.due = Some(now.plus(duration("delay", value)?));
         }
         (None, None) => (),
     }
@@ -66,7 +73,24 @@ pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(E
         }
         envelope.due = None;
     }
+    match (present(&map, "expires_at"), present(&map, "ttl")) {
+        (Some(_), Some(_)) => return Err("expires_at and ttl exclude each other".to_string()),
+        // What mq tells of a message is taken as its sender's word: sent again, it expires when the first one would have.
+        (Some(value), None) => {
+            envelope.expires = Some(parse_time(value.as_str().ok_or("expires_at is not text")?, now)?);
+        }
+        (None, Some(value)) => envelope.ttl = Some(duration("ttl", value)?),
+        (None, None) => (),
+    }
     Ok((envelope, body(&map, args)?))
+}
+
+fn duration(name: &str, value: &Value) -> Result<Duration, String> {
+    match value {
+        Value::String(text) => parse_duration(text),
+        Value::Number(number) => parse_duration(&number.to_string()),
+        _ => Err(format!("{name} is neither a duration nor a number of seconds")),
+    }
 }
 
 /// Exactly one of the three ways to say a body, byte for byte.

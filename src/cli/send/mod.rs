@@ -6,7 +6,7 @@ mod records;
 use super::exit::Exit;
 use super::failure::{Failure, say, told};
 use super::output::Out;
-use super::{Globals, queues};
+use super::{Globals, extend, queues};
 use crate::queue::name::{Id, Priority};
 use crate::queue::{Draft, Envelope, Queue, check_key, parse_size};
 use crate::time::{Time, parse_duration, parse_time};
@@ -82,6 +82,11 @@ pub struct Args {
     /// RFC 3339, @SECONDS, or in the time zone of $TZ: 'YYYY-MM-DD HH:MM', HH:MM, 'tomorrow HH:MM'.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// Not delivered after this time: dead-lettered, or dropped
+    ///
+    /// It runs from the send, or from when the message is due; on_expire says what becomes of the message.
+    #[arg(long, value_name = "DURATION", value_parser = extend::lease, hide_short_help = true)]
+    ttl: Option<Duration>,
     /// Publish records this often, not all at the end
     ///
     /// And every 1000 records. Each part is published whole, and durably.
@@ -132,6 +137,7 @@ impl Args {
             (None, Some(at)) => Some(parse_time(at, now).map_err(Failure::usage)?),
             (None, None) => None,
         };
+        envelope.ttl = self.ttl;
         Ok(envelope)
     }
 }

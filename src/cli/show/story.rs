@@ -45,6 +45,10 @@ pub fn tell(look: &Look, queue: &Queue, spot: &Spot, out: &mut Out) -> Result<()
     say("sent", &ago(sent, now))?;
     let Some((message, history)) = &look.inside else { return Ok(()) };
     say("uid", message.header.uid.as_str())?;
+    if let Some(expires) = message.header.expires() {
+        let lifted = if history.redrives() > 0 { "; no more, since it was redriven" } else { "" };
+        say("expires", &format!("{}{lifted}", expires.local()))?;
+    }
     if history.redrives() > 0 {
         say("redrives", &history.redrives().to_string())?;
     }

@@ -120,8 +120,8 @@ pub const KEYS: [Key; 19] = [
         value_name: "SIZE",
         builtin: "none",
         common: false,
-        help: "Most bytes of their bodies",
-        more: "As max_messages, counted in bytes of bodies.",
+        help: "Most bytes of their files",
+        more: "As max_messages, counted in bytes of the files: header, body and history.",
     },
     Key {
         name: "max_body",
@@ -198,7 +198,7 @@ pub const KEYS: [Key; 19] = [
         builtin: "none",
         common: false,
         help: "How long a message may wait",
-        more: "From its send on, unless the send says --ttl; then it is never delivered, and on_expire says what becomes of it.",
+        more: "From its send on, or from when it is due, unless the send says --ttl; then it is never delivered, and on_expire says what becomes of it.",
     },
     Key {
         name: "on_expire",

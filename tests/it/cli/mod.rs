@@ -2,6 +2,7 @@
 
 mod claim;
 mod config;
+mod expiry;
 mod files;
 mod input;
 mod inspect;

@@ -9,7 +9,9 @@ use super::world::{
 };
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
-use mq::queue::{Again, Attempt, Counting, Envelope, Moved, Outcome, Place, Queue, Removed, Repair, Result, Settled};
+use mq::queue::{
+    Again, Attempt, Counting, Envelope, Found, Moved, Outcome, Place, Queue, Removed, Repair, Result, Scout, Settled,
+};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -37,6 +39,8 @@ pub const VERBS: &[Verb] = &[
     verb("claim", nothing, claim),
     verb("claim for a receipt", nothing, claim_timed),
     verb("claim of what became due", due, claim),
+    verb("claim of an expired message", expired, claim_expired),
+    verb("claim of an expired message that is dropped", dropping, claim_dropped),
     verb("ack", nothing, ack),
     verb("ack by receipt", leased, ack_by_receipt),
     verb("ack by receipt after an extend", extended, ack_by_receipt),
@@ -286,6 +290,40 @@ fn claim(world: &mut World, disk: &Disk) -> Result<()> {
 
 fn claim_timed(world: &mut World, disk: &Disk) -> Result<()> {
     world.claim_timed(disk, Duration::from_secs(60)).map(drop)
+}
+
+/// A message whose time is over, and no other to claim, so that an error of its end can't be passed over.
+fn expired(world: &mut World) {
+    let disk = world.machine.disk();
+    for _ in 0..2 {
+        ack(world, &disk).unwrap();
+    }
+    let expires = world.machine.now().plus(Duration::from_secs(30));
+    world.send(&disk, Q, b"expired", Envelope { expires: Some(expires), ..urgent(7) }).unwrap();
+    world.ledger.let_move();
+    world.machine.set_clock(expires);
+}
+
+fn dropping(world: &mut World) {
+    world.open().configure(|settings| settings.set("on_expire", "drop")).unwrap();
+    expired(world);
+}
+
+fn claim_expired(world: &mut World, disk: &Disk) -> Result<()> {
+    claim_nothing(disk)?;
+    world.ledger.is_in(b"expired", &["dead"], lasting(world.config));
+    Ok(())
+}
+
+fn claim_nothing(disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    only(matches!(queue.claim(&mut Scout::new(), Lease::Live)?, Found::Nothing(_)), "claimed")
+}
+
+fn claim_dropped(world: &mut World, disk: &Disk) -> Result<()> {
+    // Others may be told that they took it out.
+    world.ledger.leaving(b"expired");
+    claim_nothing(disk)
 }
 
 fn ack(world: &mut World, disk: &Disk) -> Result<()> {

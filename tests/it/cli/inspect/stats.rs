@@ -3,7 +3,7 @@
 use super::select::zoo;
 use crate::support::sandbox::Sandbox;
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 16] = [
     "queue",
     "ready",
     "delayed",
@@ -18,6 +18,8 @@ const FIELDS: [&str; 14] = [
     "acked_total",
     "dead_total",
     "paused_until",
+    "expired_total",
+    "dropped_total",
 ];
 
 #[test]
@@ -43,7 +45,7 @@ fn the_fields_in_their_order() {
 fn a_row_a_queue_in_the_same_order() {
     let zoo = zoo();
     zoo.sandbox.mq(["create", "empty"]).ok();
-    let empty: Vec<&str> = "empty 0 0 0 0 0 0 - - - 0 0 0 -".split(' ').collect();
+    let empty: Vec<&str> = "empty 0 0 0 0 0 0 - - - 0 0 0 - 0 0".split(' ').collect();
     for args in [&["stats"][..], &["stats", "empty", "zoo"]] {
         let rows = zoo.sandbox.mq(args).code(0).silent().columns();
         assert_eq!(rows.len(), 2);
