@@ -56,6 +56,9 @@ _mq() {
             mq,ls)
                 cmd="mq__subcmd__ls"
                 ;;
+            mq,move)
+                cmd="mq__subcmd__move"
+                ;;
             mq,nack)
                 cmd="mq__subcmd__nack"
                 ;;
@@ -108,7 +111,7 @@ _mq() {
 
     case "${cmd}" in
         mq)
-            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge create config pause resume wait fsck completions complete help"
+            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge move create config pause resume wait fsck completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -675,6 +678,52 @@ _mq() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mq__subcmd__move)
+            opts="-q -n -h --root --quiet --color --all --match --outcome --older-than --state --to --dry-run --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --outcome)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mq__subcmd__nack)
             opts="-q -h --root --quiet --color --delay --reason --uncounted --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1102,6 +1151,7 @@ _mq_complete() {
                 'fsck') places=(queues) ;;
                 'help') places=(topics) ;;
                 'ls') places=(queues ids+) ;;
+                'move') places=(queues ids+) ;;
                 'nack') places=(-+) ;;
                 'pause') places=(queues) ;;
                 'pop') places=(queues) ;;

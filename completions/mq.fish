@@ -47,6 +47,7 @@ complete -c mq -n "__fish_mq_needs_command" -f -a "stats" -d 'Count messages by 
 complete -c mq -n "__fish_mq_needs_command" -f -a "dlq" -d 'List, show, redrive or purge dead messages'
 complete -c mq -n "__fish_mq_needs_command" -f -a "rm" -d 'Delete messages for good'
 complete -c mq -n "__fish_mq_needs_command" -f -a "purge" -d 'Delete messages for good'
+complete -c mq -n "__fish_mq_needs_command" -f -a "move" -d 'Move messages to another queue'
 complete -c mq -n "__fish_mq_needs_command" -f -a "create" -d 'Make a queue'
 complete -c mq -n "__fish_mq_needs_command" -f -a "config" -d 'Show or change a queue\'s settings'
 complete -c mq -n "__fish_mq_needs_command" -f -a "pause" -d 'Let nothing more be claimed from a queue'
@@ -259,6 +260,21 @@ complete -c mq -n "__fish_mq_using_subcommand purge" -s q -l quiet -d 'Say nothi
 complete -c mq -n "__fish_mq_using_subcommand purge" -l all -d 'All of them'
 complete -c mq -n "__fish_mq_using_subcommand purge" -l dry-run -d 'Delete nothing: print the ids that would go'
 complete -c mq -n "__fish_mq_using_subcommand purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand move" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand move" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand move" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand move" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand move" -l older-than -d 'Only sent, or dead, for longer than this' -r
+complete -c mq -n "__fish_mq_using_subcommand move" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand move" -l state -d 'Only in these states, like ready,dead' -r -f -a "(__mq_ask states)"
+complete -c mq -n "__fish_mq_using_subcommand move" -l to -d 'The queue they go to, on the same file system' -r -f -a "(__mq_ask queues)"
+complete -c mq -n "__fish_mq_using_subcommand move" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand move" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand move" -l dry-run -d 'Move nothing: print the ids that would go'
+complete -c mq -n "__fish_mq_using_subcommand move" -l json -d 'One JSON object a message, with to and new_id'
+complete -c mq -n "__fish_mq_using_subcommand move" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand create" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand create" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -405,6 +421,8 @@ complete -c mq -n "__mq_at 'fsck' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'help' 1" -f -a "(__mq_ask topics; __mq_ask commands)"
 complete -c mq -n "__mq_at 'ls' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'ls' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'move' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'move' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'pause' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'pop' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'purge' 1" -f -a "(__mq_ask queues)"

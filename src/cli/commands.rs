@@ -3,8 +3,8 @@
 
 use super::exit::Exit;
 use super::{
-    Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, nack, pause,
-    pop, replay, resume, rm, send, show, stats, wait, work,
+    Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, r#move, nack,
+    pause, pop, replay, resume, rm, send, show, stats, wait, work,
 };
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -76,6 +76,7 @@ commands! {
     Dlq dlq "dlq" "List, show, redrive or purge dead messages";
     Replay replay "replay" "Send acknowledged messages again, where a queue keeps them";
     Rm rm "rm" "Delete messages for good" .visible_alias("purge");
+    Move r#move "move" "Move messages to another queue";
     Create create "create" "Make a queue";
     Config config "config" "Show or change a queue's settings";
     Pause pause "pause" "Let nothing more be claimed from a queue";

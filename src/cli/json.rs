@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 /// Every field that mq writes about a message, in order. `send --jsonl` takes the ones a sender decides and ignores the rest.
-pub const FIELDS: [&str; 24] = [
+pub const FIELDS: [&str; 26] = [
     "id",
     "uid",
     "queue",
@@ -34,6 +34,8 @@ pub const FIELDS: [&str; 24] = [
     "body_base64",
     "history",
     "receipt",
+    "to",
+    "new_id",
 ];
 
 /// How much of a message to tell.

@@ -38,14 +38,7 @@ impl Queue {
         match self.settings.on_expire() {
             OnExpire::Dead => {
                 self.record_expiry(name, message)?;
-                let below = home(State::Dead, name, None);
-                match self.move_into(dir, file_name, &below, &name.to_string()) {
-                    Err(error) if error.missing() => return Ok(()),
-                    moved => moved?,
-                }
-                self.flush_moved(message.file(), &below)?;
-                // A count for people, as the one below: no reason to fail.
-                let _ = Seq::lock(self).and_then(|mut seq| seq.tally(|totals| totals.dead += 1));
+                self.bury(dir, file_name, name, message)?;
             }
             OnExpire::Drop => {
                 match self.disk.unlink(dir, file_name) {
@@ -55,6 +48,24 @@ impl Queue {
                 let _ = Seq::lock(self).and_then(|mut seq| seq.tally(|totals| totals.expired += 1));
             }
         }
+        Ok(())
+    }
+
+    /// Dead-letters an expired message whose group is held by its dead letters: `name` is the ticket's.
+    pub(super) fn expire_held(&self, dir: &Dir, file_name: &str, name: &Name, message: &Message) -> Result<()> {
+        self.record_expiry(name, message)?;
+        self.bury(dir, file_name, name, message)
+    }
+
+    fn bury(&self, dir: &Dir, file_name: &str, name: &Name, message: &Message) -> Result<()> {
+        let below = home(State::Dead, name, None);
+        match self.move_into(dir, file_name, &below, &name.to_string()) {
+            Err(error) if error.missing() => return Ok(()),
+            moved => moved?,
+        }
+        self.flush_moved(message.file(), &below)?;
+        // A count for people: no reason to fail.
+        let _ = Seq::lock(self).and_then(|mut seq| seq.tally(|totals| totals.dead += 1));
         Ok(())
     }
 

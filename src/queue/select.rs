@@ -1,19 +1,21 @@
-//! Taking messages out by hand: redriving dead ones, and removing.
+//! Taking messages out by hand: redriving dead ones, moving to another queue, and removing.
 
 use super::Queue;
 use super::browse::Place;
+use super::claim::BUSY_LOOKS;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
-use super::message::{self, Content, Depth};
+use super::message::{self, Content, Depth, Message};
 use super::name::{Attempts, Grouped, Id, Lease, Name, Priority, State, WHY, home, ready_priority};
 use super::send::same;
 use super::seq::Seq;
 use crate::fs::{Access, Kind};
+use std::time::Duration;
 
 /// What became of one message that was to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// It is ready, under this id.
+    /// It is there, under this id.
     To(Id),
     /// Somebody else has moved or removed it meanwhile.
     Gone,
@@ -36,6 +38,36 @@ impl Queue {
     /// # Errors
     /// [`Error::Elsewhere`] when `to` is on another file system.
     pub fn redrive(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
+        self.relocate(place, to)
+    }
+
+    /// Moves a ready, delayed or dead message to another queue, under the next id there. Uid, priority, due time and history
+    /// stay; its attempts begin anew, and for a dead one this is a redrive.
+    ///
+    /// One rename, so a kill leaves it in the one queue or the other. Durable after [`Queue::flush_all`] of `to`.
+    ///
+    /// # Errors
+    /// [`Error::Held`] for one that somebody holds, [`Error::Elsewhere`] when `to` is on another file system.
+    pub fn move_to(&self, place: &Place, to: &Queue) -> Result<Moved> {
+        self.movable(place)?;
+        self.relocate(place, Some(to))
+    }
+
+    /// Whether a message in this state may be moved.
+    ///
+    /// # Errors
+    /// As of [`Queue::move_to`], which asks the same.
+    pub fn movable(&self, place: &Place) -> Result<()> {
+        match place.state {
+            State::Ready | State::Delayed | State::Dead => Ok(()),
+            State::Claimed => Err(Error::Held { id: place.id(), by: self.holder(place)? }),
+            State::Done | State::Damaged => {
+                Err(Error::Refused { why: format!("{}: a {} message is not moved", place.id(), place.state.word()) })
+            }
+        }
+    }
+
+    fn relocate(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
         let group = place.name.group.map(Grouped::mark);
         let disk = &self.disk;
         // Before its history says that it was redriven; where the rename finds out all the same (a bind mount), it says EXDEV.
@@ -49,15 +81,30 @@ impl Queue {
             Err(error) if error.missing() => return Ok(Moved::Gone),
             opened => opened?,
         };
-        if !disk.try_lock(&file)? {
+        let mut looks = 0;
+        while !disk.try_lock(&file)? {
+            // A claimer in the middle of its few calls: then it is gone from here, and not held here.
+            if place.state == State::Ready && looks < BUSY_LOOKS && same(disk, &dir, &place.file_name, &file)? {
+                looks += 1;
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            if !same(disk, &dir, &place.file_name, &file)? {
+                return Ok(Moved::Gone);
+            }
             let by = disk.holder(&disk.stat(&file)?).map(|holder| holder.pid);
             return Err(Error::Held { id: place.id(), by });
         }
         if !same(disk, &dir, &place.file_name, &file)? {
             return Ok(Moved::Gone);
         }
+        if let (State::Ready, Some(Grouped::Message(mark))) = (place.state, place.name.group)
+            && let Some(claim) = self.claim_of(&place.name, mark)?
+        {
+            return Err(Error::Held { id: place.id(), by: self.holder(&claim)? });
+        }
         let stat = disk.stat(&file)?;
-        // Held with its group, the dead letter is the ticket, and the message stands first in the group.
+        // Where a ticket is delayed or dead, its message stands first in the group.
         let mut held = None;
         let (at, file_name, file, stat) = match place.name.ticket_of() {
             None => (&dir, place.file_name.clone(), file, stat),
@@ -78,31 +125,22 @@ impl Queue {
             Content::Unknown(why) => return Err(Error::Unknown { path: at.path().join(&file_name), why }),
             Content::Placeholder(_lock) | Content::Bad(_lock, _) => {
                 let path = at.path().join(&file_name);
-                self.set_aside(at, &file_name, "it was dead-lettered, and is no whole message")?;
+                let why = format!("it was {}, and is no whole message", place.state.word());
+                self.set_aside(at, &file_name, &why)?;
                 return Err(Error::Damaged { path, why: "set aside in damaged/".into() });
             }
         };
-        let history = message.history()?;
-        // A redrive that was killed before its rename has left its record already.
-        if !matches!(history.records.last(), Some(Record::Redrive(_))) {
-            let from = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let record = Redrive { redriven_at: disk.now().rfc3339(), redrives: history.redrives() + 1, from };
-            match history::append(disk, message.file(), message.body_end(), &Record::Redrive(record)) {
-                Err(error) if !error.no_room() => return Err(error.into()),
-                _ => (),
-            }
-        }
+        self.begin_anew(place, &message)?;
         let anew = Name { attempts: Attempts::default(), ..place.name.clone() };
         let moved = match (to, group) {
-            (None, _) if held.is_some() || group.is_none() => {
-                let ready = home(State::Ready, &anew, None);
-                self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
-            }
-            (None, Some(mark)) => {
+            (None, Some(mark)) if held.is_none() => {
                 let _seq = Seq::lock(self)?;
                 self.put_in_group(at, &file_name, &anew, mark).map(|()| anew.id)
             }
-            (None, None) => return Ok(Moved::Gone),
+            (None, _) => {
+                let ready = home(State::Ready, &anew, None);
+                self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
+            }
             (Some(to), _) => {
                 // Killed between here and the ticket's going on, recovery leaves the message dead, and lets its group go on.
                 let ticket = match &held {
@@ -114,7 +152,7 @@ impl Queue {
                 };
                 let published = {
                     let mut seq = Seq::lock(to)?;
-                    to.publish(&mut seq, at, &file_name, anew.priority, None, group)
+                    to.publish(&mut seq, at, &file_name, anew.priority, place.due.filter(|_| group.is_none()), group)
                 };
                 if let (Ok(_), Some((_, mark, _lock)), Some(name)) = (&published, &held, ticket) {
                     let _ = self.move_on(self.claimed_dir()?, &name, *mark);
@@ -132,6 +170,24 @@ impl Queue {
                 Err(Error::Elsewhere { path: to.unwrap_or(self).path().to_path_buf() })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Writes into the history that the attempts begin anew, so that the next first attempt is not taken for the last one.
+    /// A message that was never tried needs no such record.
+    fn begin_anew(&self, place: &Place, message: &Message) -> Result<()> {
+        let history = message.history()?;
+        // Killed before its rename, a redrive has left its record already.
+        let done = matches!(history.records.last(), Some(Record::Redrive(_)));
+        if done || (place.state != State::Dead && history.records.is_empty()) {
+            return Ok(());
+        }
+        let from = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let redrives = history.redrives() + u32::from(place.state == State::Dead);
+        let record = Redrive { redriven_at: self.disk.now().rfc3339(), redrives, from };
+        match history::append(&self.disk, message.file(), message.body_end(), &Record::Redrive(record)) {
+            Err(error) if !error.no_room() => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use crate::cli::Globals;
 use crate::cli::exit::Exit;
-use crate::cli::queues::{Named, Spot, disk};
 use crate::cli::select::{Act, Select};
 use crate::cli::taken::{Mode, Taken};
+use crate::cli::target::Target;
 use crate::queue::name::State;
 use crate::queue::{Error, Moved, Place, Queue};
 use anyhow::Result;
@@ -41,7 +41,11 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let (queue, spot) = globals.open(&args.queue)?;
     let mode = Mode::of(args.dry_run);
     let mut taken = Taken::new(globals, mode);
-    let mut redrive = Redrive { globals, queue: &queue, mode, target: target(globals, args, &spot)?, moved: 0 };
+    let target = match &args.to {
+        None => Target::Same,
+        Some(name) => Target::find(globals, name, &spot)?,
+    };
+    let mut redrive = Redrive { globals, queue: &queue, mode, target, moved: 0 };
     let (tally, ended) = args.select.each_until(&queue, &spot, &super::scope(), &mut |place, _| {
         let act = redrive.one(place)?;
         if let Act::Taken = act {
@@ -54,34 +58,6 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     flushed?;
     taken.finish("redriven")?;
     Ok(tally.end())
-}
-
-/// Where dead messages go.
-enum Target {
-    /// Home, under the same id.
-    Same,
-    /// A queue that is opened, or made, when the first message goes there.
-    Named(Spot),
-    Open(Box<Queue>),
-}
-
-/// Checks the target before anything moves. A name that is no queue yet becomes one, as `send` does it.
-fn target(globals: &Globals, args: &Args, from: &Spot) -> Result<Target> {
-    let Some(name) = &args.to else { return Ok(Target::Same) };
-    let spot = globals.spot(name)?;
-    match Queue::open(&disk(), &spot.path) {
-        Err(Error::NoQueue { .. }) if spot.named == Named::Name => Ok(Target::Named(spot)),
-        Err(Error::NoQueue { .. }) => globals.open(name).map(|_| Target::Named(spot)),
-        Err(error) => Err(error.into()),
-        Ok(_) if same(&spot, from)? => Ok(Target::Same),
-        Ok(queue) => Ok(Target::Open(Box::new(queue))),
-    }
-}
-
-/// One directory may have two names.
-fn same(one: &Spot, other: &Spot) -> Result<bool> {
-    let identity = |spot: &Spot| disk().stat_path(&spot.path).map(|stat| stat.identity).map_err(Error::Disk);
-    Ok(identity(one)? == identity(other)?)
 }
 
 struct Redrive<'a> {
@@ -97,14 +73,7 @@ impl Redrive<'_> {
         if self.mode == Mode::Dry {
             return Ok(Act::Taken);
         }
-        if let Target::Named(spot) = &self.target {
-            self.target = Target::Open(Box::new(self.globals.open_or_create(&spot.label)?.0));
-        }
-        let to = match &self.target {
-            Target::Open(queue) => Some(queue.as_ref()),
-            Target::Same | Target::Named(_) => None,
-        };
-        match self.queue.redrive(place, to) {
+        match self.queue.redrive(place, self.target.open(self.globals)?) {
             Ok(Moved::To(_)) => {
                 self.moved += 1;
                 Ok(Act::Taken)

@@ -6,7 +6,7 @@ use super::super::message::{self, Content, Message};
 use super::super::name::{Attempts, ClaimedName, GroupMark, Lease, Name, Token};
 use super::super::send::same;
 use super::super::settle::{Claim, Ticket};
-use super::super::{Queue, Sync};
+use super::super::{OnDead, OnExpire, Queue, Sync};
 use super::Spot;
 use crate::fs::{Access, Dir, File, Kind};
 
@@ -42,19 +42,31 @@ impl Queue {
         if held.kind != Kind::File || held.links != 1 || !same(disk, dir, file_name, &ticket)? {
             return Ok(Try::Gone);
         }
-        let (message, spot) = match self.head(name, mark, lease)? {
-            Head::Message(message, spot) => (*message, spot),
-            Head::Busy => return Ok(Try::Busy),
-            Head::None => {
-                // What it stood for is gone, with the one that ended it killed before it could send the ticket on.
-                self.move_on(dir, file_name, mark)?;
-                return Ok(Try::Gone);
+        let (message, spot, attempts) = loop {
+            let (message, spot) = match self.head(name, mark, lease)? {
+                Head::Message(message, spot) => (*message, spot),
+                Head::Busy => return Ok(Try::Busy),
+                Head::None => {
+                    // What it stood for is gone, with the one that ended it killed before it could send the ticket on.
+                    self.move_on(dir, file_name, mark)?;
+                    return Ok(Try::Gone);
+                }
+            };
+            let attempts = if spot.name.id == name.id { name.attempts } else { Attempts::default() };
+            if !self.expired(&message)? {
+                break (message, spot, attempts);
             }
+            let ended = Name { attempts, ..spot.name.clone() };
+            let held = self.settings.group_on_dead() == OnDead::Hold && self.settings.on_expire() == OnExpire::Dead;
+            if held {
+                // As any dead letter of such a queue: the ticket is it, and the message stays first in its group.
+                return self.expire_held(dir, file_name, &ended.as_ticket(mark), &message).map(|()| Try::Gone);
+            }
+            self.expire(&spot.dir, &spot.file_name, &ended, &message)?;
         };
         if let Lease::Timed(_) = lease {
             disk.touch(&ticket)?;
         }
-        let attempts = if spot.name.id == name.id { name.attempts } else { Attempts::default() };
         let taken = Name { attempts: attempts.next(), ..spot.name.as_ticket(mark) };
         let claimed = ClaimedName { name: taken, lease, token: Token::new(disk.random()?) };
         match self.move_claimed(dir, file_name, &claimed) {

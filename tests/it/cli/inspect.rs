@@ -3,6 +3,7 @@
 mod dlq;
 mod fsck;
 mod ls;
+mod r#move;
 mod rm;
 mod select;
 mod show;

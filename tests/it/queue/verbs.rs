@@ -58,6 +58,10 @@ pub const VERBS: &[Verb] = &[
     verb("extend by another length", leased, extend_longer),
     verb("redrive", buried, redrive),
     verb("redrive to another queue", buried, redrive_elsewhere),
+    verb("move", nothing, |world, disk| move_elsewhere(world, disk, State::Ready)),
+    verb("move of what has failed", tried, |world, disk| move_elsewhere(world, disk, State::Ready)),
+    verb("move of a scheduled message", scheduled, |world, disk| move_elsewhere(world, disk, State::Delayed)),
+    verb("move of a dead message", buried, |world, disk| move_elsewhere(world, disk, State::Dead)),
     verb("rm", nothing, |world, disk| remove(world, disk, State::Ready)),
     verb("rm of a scheduled message", scheduled, |world, disk| remove(world, disk, State::Delayed)),
     verb("purge of the dead", buried, |world, disk| remove(world, disk, State::Dead)),
@@ -87,7 +91,9 @@ pub const VERBS: &[Verb] = &[
     verb("rm of a group's retry", delayed_group, |world, disk| remove(world, disk, State::Delayed)),
     verb("pause", nothing, |world, disk| pause(world, disk, None)),
     verb("pause for a while", nothing, |world, disk| pause(world, disk, Some(Duration::from_secs(100_000)))),
-    verb("pause for a while what is paused", paused, |world, disk| pause(world, disk, Some(Duration::from_secs(100_000)))),
+    verb("pause for a while what is paused", paused, |world, disk| {
+        pause(world, disk, Some(Duration::from_secs(100_000)))
+    }),
     verb("resume", paused, resume),
     verb("create", nothing, create),
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
@@ -469,6 +475,18 @@ fn redrive_elsewhere(world: &mut World, disk: &Disk) -> Result<()> {
     only(matches!(moved, Moved::To(_)), "gone")?;
     other.flush_all()?;
     world.ledger.is_in(&body, &["ready"], lasting(world.config));
+    Ok(())
+}
+
+fn move_elsewhere(world: &mut World, disk: &Disk, state: State) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let other = Queue::open(disk, Path::new(OTHER))?;
+    let (place, body) = first(&queue, state)?;
+    let moved = queue.move_to(&place, &other)?;
+    only(matches!(moved, Moved::To(_)), "gone")?;
+    other.flush_all()?;
+    let there: &[_] = if state == State::Delayed { &["delayed"] } else { &["ready"] };
+    world.ledger.is_in(&body, there, lasting(world.config));
     Ok(())
 }
 
