@@ -15,6 +15,8 @@ enum Told {
     Leaving,
     /// Acknowledged or removed.
     Gone,
+    /// Acknowledged in a queue that keeps such messages.
+    Kept,
 }
 
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ struct Entry {
     uid: Option<String>,
     /// Where somebody was told that it is now.
     states: Option<(&'static [&'static str], Lasting)>,
+    /// It was sent again, so that one copy is kept and the other goes its way.
+    again: bool,
 }
 
 /// What a word on a message's state outlives.
@@ -46,6 +50,8 @@ pub struct Ledger {
     entries: BTreeMap<Vec<u8>, Entry>,
     /// Acks and removals were flushed before they returned.
     durable_acks: bool,
+    /// The queue keeps what was acknowledged.
+    keeps: bool,
     /// Bodies that were sent as one: all of them come out, or none.
     together: Vec<Vec<Vec<u8>>>,
     /// What came out: to somebody in passing, or when the queue was emptied at the end.
@@ -58,12 +64,31 @@ impl Ledger {
     }
 
     pub fn sending(&mut self, body: &[u8]) {
-        self.entries.insert(body.to_vec(), Entry { told: Told::Sending, uid: None, states: None });
+        self.entries.insert(body.to_vec(), Entry { told: Told::Sending, uid: None, states: None, again: false });
     }
 
     pub fn sent(&mut self, body: &[u8], uid: Option<&str>) {
-        let entry = Entry { told: Told::Sent, uid: uid.map(str::to_string), states: None };
+        let entry = Entry { told: Told::Sent, uid: uid.map(str::to_string), states: None, again: false };
         self.entries.insert(body.to_vec(), entry);
+    }
+
+    /// A kept message is about to be sent again.
+    pub fn sending_again(&mut self, body: &[u8]) {
+        let entry = Entry { told: Told::Sending, uid: None, states: None, again: true };
+        self.entries.insert(body.to_vec(), entry);
+    }
+
+    pub fn sent_again(&mut self, body: &[u8]) {
+        self.tell(body, Told::Sent);
+    }
+
+    /// From here on acknowledged messages stay in `done/`.
+    pub fn keep(&mut self) {
+        self.keeps = true;
+    }
+
+    pub fn kept(&mut self, body: &[u8]) {
+        self.tell(body, Told::Kept);
     }
 
     pub fn leaving(&mut self, body: &[u8]) {
@@ -107,7 +132,7 @@ impl Ledger {
         if !self.drained.insert(body.to_vec()) {
             return Err(format!("{text} came out twice"));
         }
-        if entry.told == Told::Gone && (since == Since::Kill || self.durable_acks) {
+        if matches!(entry.told, Told::Gone | Told::Kept) && (since == Since::Kill || self.durable_acks) {
             return Err(format!("{text} came out after it was acknowledged or removed"));
         }
         entry.told = Told::Gone;
@@ -121,8 +146,8 @@ impl Ledger {
         wrong.extend(idle.flat_map(|queue| &queue.litter).map(|path| format!("{path}: litter")));
         let mut bodies: BTreeMap<&[u8], u32> = BTreeMap::new();
         let mut uids = BTreeSet::new();
+        let mut kept = BTreeSet::new();
         for seen in queues.iter().flat_map(|queue| &queue.messages) {
-            *bodies.entry(&seen.body).or_default() += 1;
             let (path, body) = (&seen.path, String::from_utf8_lossy(&seen.body));
             if !uids.insert(&seen.uid) {
                 wrong.push(format!("{path}: {body} has a twin"));
@@ -131,11 +156,20 @@ impl Ledger {
                 wrong.push(format!("{path}: {body} was never sent"));
                 continue;
             };
+            if seen.state == "done" {
+                kept.insert(seen.body.as_slice());
+                let over = matches!(entry.told, Told::Leaving | Told::Gone | Told::Kept) || entry.again;
+                if !(over && self.keeps) {
+                    wrong.push(format!("{path}: {body} was not acknowledged, or is not to be kept"));
+                }
+                continue;
+            }
+            *bodies.entry(&seen.body).or_default() += 1;
             if entry.uid.as_ref().is_some_and(|uid| *uid != seen.uid) {
                 wrong.push(format!("{path}: {body} has another uid than it was sent with"));
             }
             let for_good = since == Since::Kill || self.durable_acks || self.drained.contains(&seen.body);
-            if entry.told == Told::Gone && for_good {
+            if matches!(entry.told, Told::Gone | Told::Kept) && for_good {
                 wrong.push(format!("{path}: {body} was acknowledged or removed"));
             }
             if let Some((states, lasting)) = entry.states
@@ -148,9 +182,17 @@ impl Ledger {
         }
         for (body, entry) in &self.entries {
             let found = bodies.get(body.as_slice()).copied().unwrap_or(0);
+            let is_kept = kept.contains(body.as_slice());
             let body = String::from_utf8_lossy(body);
             if entry.told == Told::Sent && found == 0 {
                 wrong.push(format!("{body} is lost"));
+            }
+            // After a power cut its acknowledgement may be undone, or done again by those who empty the queue.
+            if entry.told == Told::Kept && !is_kept && found == 0 {
+                wrong.push(format!("{body} was to be kept, and is not"));
+            }
+            if is_kept && found > 0 && !entry.again {
+                wrong.push(format!("{body} is kept and is there as well"));
             }
             if found > 1 {
                 wrong.push(format!("{body} is there {found} times"));

@@ -44,6 +44,20 @@ pub const VERBS: &[Verb] = &[
     verb("ack", nothing, ack),
     verb("ack by receipt", leased, ack_by_receipt),
     verb("ack by receipt after an extend", extended, ack_by_receipt),
+    verb("ack of what is kept", keeping, ack_and_keep),
+    verb(
+        "ack by receipt of what is kept",
+        |world| {
+            leased(world);
+            keeping(world)
+        },
+        ack_by_receipt,
+    ),
+    verb("expiry of what was kept", kept_long, |_, disk| expire(disk)),
+    verb("claim with something to expire", kept_long, claim),
+    verb("replay", kept, |world, disk| replay(world, disk, Q)),
+    verb("replay to another queue", kept, |world, disk| replay(world, disk, OTHER)),
+    verb("rm of what is kept", kept, remove_kept),
     verb("nack to ready", nothing, nack_now),
     verb("nack into an old bucket", two_buckets, nack_now),
     verb("ack of all in an old bucket", two_buckets, |world, disk| ack(world, disk).and_then(|()| ack(world, disk))),
@@ -347,7 +361,7 @@ fn ack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let claim = queue.redeem(&receipt, None)?;
     world.ledger.leaving(&body);
-    only(claim.ack(&queue)? == Settled::Acked, "settled already")?;
+    only(matches!(claim.ack(&queue)?, Settled::Acked | Settled::Unkept), "settled already")?;
     world.ledger.gone(&body);
     Ok(())
 }
@@ -357,6 +371,110 @@ fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
     record.exit = Some(1);
     record.stderr = Some("what the job said\n".repeat(20));
     Some(record)
+}
+
+/// Longer than anything else here takes.
+const RETAIN: &str = "300d";
+
+/// The queue keeps what is acknowledged from here on.
+fn keeping(world: &mut World) {
+    world.open().configure(|settings| settings.set("retain", RETAIN)).unwrap();
+    world.machine.settle();
+    world.ledger.keep();
+}
+
+/// Three messages were acknowledged, in two buckets, and are kept.
+fn kept(world: &mut World) {
+    keeping(world);
+    let disk = world.machine.disk();
+    for (body, boot) in [(b"kept 1", false), (b"kept 2", false), (b"kept 3", true)] {
+        if boot {
+            world.machine.reboot();
+        }
+        world.send(&disk, Q, body, urgent(7)).unwrap();
+        ack_and_keep(world, &disk).unwrap();
+    }
+    world.machine.settle();
+}
+
+/// They have been kept for long enough, and one that was acknowledged just now has not.
+fn kept_long(world: &mut World) {
+    kept(world);
+    let disk = world.machine.disk();
+    ack_by_receipt(world, &disk).unwrap();
+    for body in [b"kept 1", b"kept 2", b"kept 3"] {
+        world.ledger.gone(body);
+    }
+    world.send(&disk, Q, b"kept 4", urgent(7)).unwrap();
+    // Claimed before: whoever claims removes some of them in passing.
+    let queue = world.open();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    world.machine.set_clock(world.machine.now().plus(Duration::from_secs(300 * 24 * 3600 + 1)));
+    assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
+    world.ledger.kept(b"kept 4");
+    world.machine.settle();
+}
+
+fn ack_and_keep(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let body = body_of(&claim)?;
+    let record = record(disk, claim.attempt(), Outcome::Ok);
+    world.ledger.leaving(&body);
+    match claim.ack_recorded(&queue, record)? {
+        Settled::Acked => world.ledger.kept(&body),
+        Settled::Unkept => world.ledger.gone(&body),
+        _ => only(false, "settled already")?,
+    }
+    Ok(())
+}
+
+fn expire(disk: &Disk) -> Result<()> {
+    let removed = Queue::open(disk, Path::new(Q))?.expire_done()?;
+    only(removed == 4, "those that were kept for long enough")
+}
+
+/// Those of [`kept`], whoever has acknowledged others meanwhile.
+fn places_kept(queue: &Queue) -> Result<Vec<(Place, Vec<u8>)>> {
+    let mut places = Vec::new();
+    queue.each_place(State::Done, |place, _| {
+        let body = queue.read(&place)?.ok_or_else(|| unexpected("gone"))?.start(100)?;
+        if body.starts_with(b"kept") {
+            places.push((place, body));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(places)
+}
+
+fn remove_kept(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let places = places_kept(&queue)?;
+    let (place, body) = places.first().ok_or_else(|| unexpected("nothing is kept"))?;
+    world.ledger.leaving(body);
+    only(queue.remove(place)? == Removed::Removed, "gone")?;
+    queue.flush_all()?;
+    world.ledger.gone(body);
+    Ok(())
+}
+
+/// Sends all that is kept again, whole or not at all.
+fn replay(world: &mut World, disk: &Disk, to: &str) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let to = Queue::open(disk, Path::new(to))?;
+    let mut batch = to.batch()?;
+    let mut bodies = Vec::new();
+    for (place, body) in places_kept(&queue)? {
+        queue.replayable(&place)?.ok_or_else(|| unexpected("gone"))?.send(&mut batch)?;
+        bodies.push(body);
+    }
+    only(bodies.len() == 3, "all that is kept")?;
+    bodies.iter().for_each(|body| world.ledger.sending_again(body));
+    world.ledger.together(bodies.clone());
+    // What is wrong after the commit does not unsend.
+    let _ = batch.publish(|_| ())?;
+    bodies.iter().for_each(|body| world.ledger.sent_again(body));
+    Ok(())
 }
 
 /// What a settled message must be in.
