@@ -71,6 +71,9 @@ _mq() {
             mq,purge)
                 cmd="mq__subcmd__rm"
                 ;;
+            mq,replay)
+                cmd="mq__subcmd__replay"
+                ;;
             mq,resume)
                 cmd="mq__subcmd__resume"
                 ;;
@@ -111,7 +114,7 @@ _mq() {
 
     case "${cmd}" in
         mq)
-            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq rm purge move create config pause resume wait fsck completions complete help"
+            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq replay rm purge move create config pause resume wait fsck completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -427,12 +430,16 @@ _mq() {
             return 0
             ;;
         mq__subcmd__dlq__subcmd__ls)
-            opts="-n -q -h --all --match --outcome --older-than --json --full --ids --root --quiet --color --help"
+            opts="-n -q -h --all --group --match --outcome --older-than --json --full --ids --root --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --match)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -465,12 +472,16 @@ _mq() {
             return 0
             ;;
         mq__subcmd__dlq__subcmd__purge)
-            opts="-n -q -h --all --match --outcome --older-than --dry-run --root --quiet --color --help"
+            opts="-n -q -h --all --group --match --outcome --older-than --dry-run --root --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --match)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -503,12 +514,16 @@ _mq() {
             return 0
             ;;
         mq__subcmd__dlq__subcmd__redrive)
-            opts="-n -q -h --all --match --outcome --older-than --to --dry-run --root --quiet --color --help"
+            opts="-n -q -h --all --group --match --outcome --older-than --to --dry-run --root --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --match)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -637,7 +652,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__ls)
-            opts="-q -n -h --root --quiet --color --all --match --outcome --older-than --state --json --full --ids --help"
+            opts="-q -n -h --root --quiet --color --all --group --match --outcome --older-than --state --json --full --ids --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -649,6 +664,10 @@ _mq() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --match)
@@ -679,7 +698,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__move)
-            opts="-q -n -h --root --quiet --color --all --match --outcome --older-than --state --to --dry-run --json --help"
+            opts="-q -n -h --root --quiet --color --all --group --match --outcome --older-than --state --to --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -691,6 +710,10 @@ _mq() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --match)
@@ -818,6 +841,64 @@ _mq() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mq__subcmd__replay)
+            opts="-q -n -h --root --quiet --color --all --group --match --outcome --older-than --since --from --until --to --dry-run --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --outcome)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mq__subcmd__resume)
             opts="-q -h --root --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -841,7 +922,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__rm)
-            opts="-q -n -h --root --quiet --color --all --match --outcome --older-than --state --dry-run --help"
+            opts="-q -n -h --root --quiet --color --all --group --match --outcome --older-than --state --dry-run --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -853,6 +934,10 @@ _mq() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --match)
@@ -883,7 +968,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__send)
-            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --priority --delay --at --flush --size --allow-empty --no-newline --ids --help"
+            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --group --priority --delay --at --ttl --flush --size --allow-empty --no-newline --ids --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -913,6 +998,10 @@ _mq() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --priority)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -926,6 +1015,10 @@ _mq() {
                     return 0
                     ;;
                 --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -967,7 +1060,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__stats)
-            opts="-q -h --root --quiet --color --json --help"
+            opts="-q -h --root --quiet --color --json --groups --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1015,7 +1108,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__work)
-            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --stderr --verbose --help"
+            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --batch --linger --frame --stderr --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1059,6 +1152,18 @@ _mq() {
                     ;;
                 --on)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frame)
+                    COMPREPLY=($(compgen -W "lines null jsonl" -- "${cur}"))
                     return 0
                     ;;
                 --stderr)
@@ -1120,7 +1225,7 @@ _mq_complete() {
                 fi
                 return 0
                 ;;
-            -*) [[ ' --at --backoff --burst --color --content-type --delay --done-for --file --flush --for --group-on-dead --header --jobs --lease --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
+            -*) [[ ' --at --backoff --batch --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
             *)
                 case $command in
                     '' | 'dlq') command=${command:+$command }$word ;;
@@ -1131,7 +1236,7 @@ _mq_complete() {
     done
     case $prev in
         --outcome) _mq_ask outcomes ;;
-        --to) _mq_ask queues ;;
+        --from|--to) _mq_ask queues ;;
         --unset) _mq_ask settings ;;
         --state) _mq_ask states ;;
         *)
@@ -1156,6 +1261,7 @@ _mq_complete() {
                 'pause') places=(queues) ;;
                 'pop') places=(queues) ;;
                 'purge') places=(queues ids+) ;;
+                'replay') places=(queues ids+) ;;
                 'resume') places=(queues) ;;
                 'rm') places=(queues ids+) ;;
                 'send') places=(queues -+) ;;

@@ -45,6 +45,7 @@ complete -c mq -n "__fish_mq_needs_command" -f -a "ls" -d 'List queues, or the m
 complete -c mq -n "__fish_mq_needs_command" -f -a "show" -d 'Show messages with their headers, bodies and attempts'
 complete -c mq -n "__fish_mq_needs_command" -f -a "stats" -d 'Count messages by state, with the ages of the oldest'
 complete -c mq -n "__fish_mq_needs_command" -f -a "dlq" -d 'List, show, redrive or purge dead messages'
+complete -c mq -n "__fish_mq_needs_command" -f -a "replay" -d 'Send acknowledged messages again, where a queue keeps them'
 complete -c mq -n "__fish_mq_needs_command" -f -a "rm" -d 'Delete messages for good'
 complete -c mq -n "__fish_mq_needs_command" -f -a "purge" -d 'Delete messages for good'
 complete -c mq -n "__fish_mq_needs_command" -f -a "move" -d 'Move messages to another queue'
@@ -64,9 +65,11 @@ never\t''"
 complete -c mq -n "__fish_mq_using_subcommand send" -l file -d 'The body is in this file (several: a message each)' -r -F
 complete -c mq -n "__fish_mq_using_subcommand send" -s H -l header -d 'A header; a job finds it as $MQ_H_NAME' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l content-type -d 'The media type of the bodies' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l group -d 'Deliver in order, one at a time, among those of this key' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s p -l priority -d '0 to 9, 9 first [default: 4]' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l delay -d 'Deliver no sooner than after this time' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than then, like \'tomorrow 08:00\'' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l ttl -d 'Not delivered after this time: dead-lettered, or dropped' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish records this often, not all at the end' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only a body of exactly this size' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -142,6 +145,11 @@ complete -c mq -n "__fish_mq_using_subcommand work" -l for -d 'Claim no more aft
 complete -c mq -n "__fish_mq_using_subcommand work" -l timeout -d 'Stop a job after so long' -r
 complete -c mq -n "__fish_mq_using_subcommand work" -l stop-timeout -d 'How long jobs may go on once stopping' -r
 complete -c mq -n "__fish_mq_using_subcommand work" -l on -d 'What exit codes mean: ack, retry, dead, pause:D' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l batch -d 'One command for up to N messages' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l linger -d 'Wait so long for more after the first' -r
+complete -c mq -n "__fish_mq_using_subcommand work" -l frame -d 'How messages are told apart: lines, null, jsonl' -r -f -a "lines\t''
+null\t''
+jsonl\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'Relay a job\'s stderr, or hand it mq\'s' -r -f -a "relay\t''
 inherit\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -153,6 +161,7 @@ complete -c mq -n "__fish_mq_using_subcommand ls" -l root -d 'Directory that hol
 complete -c mq -n "__fish_mq_using_subcommand ls" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c mq -n "__fish_mq_using_subcommand ls" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand ls" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand ls" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand ls" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -177,6 +186,7 @@ always\t''
 never\t''"
 complete -c mq -n "__fish_mq_using_subcommand stats" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand stats" -l json -d 'One JSON object a queue'
+complete -c mq -n "__fish_mq_using_subcommand stats" -l groups -d 'A line a group instead: what waits, and what its first message is in'
 complete -c mq -n "__fish_mq_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -l color -d 'When to colour' -r -f -a "auto\t''
@@ -188,6 +198,7 @@ complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcomman
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "show" -d 'Show dead messages with their bodies and attempts'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "redrive" -d 'Send dead messages round again'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and not __fish_seen_subcommand_from ls show redrive purge" -f -a "purge" -d 'Delete dead messages for good'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from ls" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -209,6 +220,7 @@ never\t''"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a message, with the body and the history'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -222,6 +234,7 @@ complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_fr
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -l dry-run -d 'Move nothing: print the ids that would go'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from redrive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -234,10 +247,29 @@ complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_fr
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l dry-run -d 'Delete nothing: print the ids that would go'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand replay" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand replay" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand replay" -l group -d 'Only of this group' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -l match -d 'Only with TEXT in body, header or reason' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
+complete -c mq -n "__fish_mq_using_subcommand replay" -l older-than -d 'Only sent, or dead, for longer than this' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -s n -d 'At most N, the first in delivery order' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -l since -d 'Only acknowledged at that time or later' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -l from -d 'Only this message and those sent later' -r -f -a "(__mq_ask queues)"
+complete -c mq -n "__fish_mq_using_subcommand replay" -l until -d 'Only acknowledged before that time' -r
+complete -c mq -n "__fish_mq_using_subcommand replay" -l to -d 'Into another queue, on any file system' -r -f -a "(__mq_ask queues)"
+complete -c mq -n "__fish_mq_using_subcommand replay" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand replay" -l all -d 'All of them'
+complete -c mq -n "__fish_mq_using_subcommand replay" -l dry-run -d 'Send nothing: print the ids that would be sent'
+complete -c mq -n "__fish_mq_using_subcommand replay" -l json -d 'One JSON object a line, of the kept message'
+complete -c mq -n "__fish_mq_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand rm" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand rm" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c mq -n "__fish_mq_using_subcommand rm" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand rm" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand rm" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand rm" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -251,6 +283,7 @@ complete -c mq -n "__fish_mq_using_subcommand purge" -l root -d 'Directory that 
 complete -c mq -n "__fish_mq_using_subcommand purge" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c mq -n "__fish_mq_using_subcommand purge" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand purge" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand purge" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand purge" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -264,6 +297,7 @@ complete -c mq -n "__fish_mq_using_subcommand move" -l root -d 'Directory that h
 complete -c mq -n "__fish_mq_using_subcommand move" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c mq -n "__fish_mq_using_subcommand move" -l group -d 'Only of this group' -r
 complete -c mq -n "__fish_mq_using_subcommand move" -l match -d 'Only with TEXT in body, header or reason' -r
 complete -c mq -n "__fish_mq_using_subcommand move" -l outcome -d 'Only whose last attempt ended so, like timeout' -r -f -a "(__mq_ask outcomes)"
 complete -c mq -n "__fish_mq_using_subcommand move" -l older-than -d 'Only sent, or dead, for longer than this' -r
@@ -287,7 +321,7 @@ complete -c mq -n "__fish_mq_using_subcommand create" -l sync -d 'What is flushe
 complete -c mq -n "__fish_mq_using_subcommand create" -l mode -d 'Permissions of directories [default: 0700]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l group-on-dead -d 'What a dead message does to its group [default: continue]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l max-messages -d 'Most messages that wait or are in hand [default: none]' -r
-complete -c mq -n "__fish_mq_using_subcommand create" -l max-bytes -d 'Most bytes of their bodies [default: none]' -r
+complete -c mq -n "__fish_mq_using_subcommand create" -l max-bytes -d 'Most bytes of their files [default: none]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l max-body -d 'Largest body of one message [default: none]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l min-free -d 'What sends leave free on the disk [default: none]' -r
 complete -c mq -n "__fish_mq_using_subcommand create" -l on-full -d 'What a send to a full queue does [default: reject]' -r
@@ -364,7 +398,7 @@ end
 
 # The words before the one at hand that are no options and no values of options: the command, and what it was given.
 function __mq_words
-    set -l valued --at --backoff --burst --color --content-type --delay --done-for --file --flush --for --group-on-dead --header --jobs --lease --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --wait -H -j -n -p
+    set -l valued --at --backoff --batch --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p
     set -l skip
     for word in (commandline -opc)[2..]
         if test -n "$skip"
@@ -427,6 +461,8 @@ complete -c mq -n "__mq_at 'pause' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'pop' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'purge' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'purge' 2+" -f -a "(__mq_ask ids (__mq_queue))"
+complete -c mq -n "__mq_at 'replay' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'replay' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'resume' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'rm' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'rm' 2+" -f -a "(__mq_ask ids (__mq_queue))"
