@@ -3,8 +3,8 @@
 
 use super::exit::Exit;
 use super::{
-    Globals, ack, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, r#move, nack,
-    pause, pop, replay, resume, rm, send, show, stats, wait, work,
+    Globals, ack, cancel, cat, claim, complete, completions, config, create, dead, dlq, extend, fsck, help, ls, r#move,
+    nack, pause, pop, replay, resume, rm, send, show, stats, wait, work,
 };
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -75,6 +75,7 @@ commands! {
     Stats stats "stats" "Count messages by state, with the ages of the oldest";
     Dlq dlq "dlq" "List, show, redrive or purge dead messages";
     Replay replay "replay" "Send acknowledged messages again, where a queue keeps them";
+    Cancel cancel "cancel" "Stop the jobs of messages, and dead-letter them";
     Rm rm "rm" "Delete messages for good" .visible_alias("purge");
     Move r#move "move" "Move messages to another queue";
     Create create "create" "Make a queue";

@@ -8,6 +8,7 @@ pub mod output;
 pub mod queues;
 
 mod ack;
+mod cancel;
 mod cat;
 mod claim;
 mod complete;

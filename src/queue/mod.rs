@@ -5,6 +5,7 @@
 
 mod batch;
 mod browse;
+mod cancel;
 mod claim;
 mod create;
 mod damaged;
@@ -32,6 +33,7 @@ mod stats;
 
 pub use batch::Batch;
 pub use browse::{Place, Times};
+pub use cancel::Cancelled;
 pub use claim::{Found, Nothing, Scout};
 pub use create::Created;
 pub use error::{Error, Result};

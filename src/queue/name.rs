@@ -21,6 +21,8 @@ pub const SEQ: &str = "seq";
 pub const WAKE: &str = "wake";
 pub const PAUSED: &str = "paused";
 pub const TMP: &str = "tmp";
+/// Requests to cancel what is claimed; there only while there are any.
+pub const CANCEL: &str = "cancel";
 pub const READY: &str = "ready";
 pub const DELAYED: &str = "delayed";
 pub const CLAIMED: &str = "claimed";

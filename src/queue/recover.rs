@@ -62,7 +62,9 @@ impl Queue {
         let sends = self.recover_sends(most, &mut recovered, &mut failed);
         let claims = self.recover_claims(most, &mut recovered, &mut failed);
         self.expire_done_slice();
-        (recovered, failed.or(sends.err()).or(claims.err()))
+        // A slice is taken between claims, and requests are rare: whole passes are often enough.
+        let cancelled = if most == usize::MAX { self.recover_cancellations(&mut recovered) } else { Ok(()) };
+        (recovered, failed.or(sends.err()).or(claims.err()).or(cancelled.err()))
     }
 
     fn recover_sends(&self, most: usize, recovered: &mut Recovered, failed: &mut Option<Error>) -> Result<()> {
@@ -280,6 +282,15 @@ impl Queue {
             recovered.ended += 1;
             return Ok(());
         };
+        if let Some(reason) = self.cancellation(claim.id())? {
+            let id = claim.id();
+            let mut record = Attempt::new(attempt, claim.started(), Outcome::Cancelled);
+            record.reason = Some(reason);
+            claim.dead(self, Some(record))?;
+            self.cancellation_over(id);
+            recovered.ended += 1;
+            return Ok(());
+        }
         let mut record = Attempt::new(attempt, claim.started(), Outcome::Lost);
         record.reason = Some(reason);
         match claim.nack(self, Again::Now, Counting::Counted, Some(record))? {

@@ -10,7 +10,9 @@ use super::observer::Running;
 use super::stderr::Relay;
 use super::verdict::{Exit, Stopped};
 use crate::queue::Claim;
+use crate::queue::name::Id;
 use rustix::process::{self, Pid, Signal, WaitOptions, WaitStatus};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a group that was asked to end (TERM) may take before it is made to (KILL).
@@ -26,6 +28,8 @@ pub(super) struct Job {
     pub rest: Vec<Claim>,
     pub max_attempts: u32,
     pub relay: Option<Relay>,
+    /// Which of its messages somebody has cancelled, and why.
+    pub cancelled: BTreeMap<Id, String>,
     /// Which of its batch it says have failed.
     pub named: Option<Named>,
     /// Its stdout, where that is caught.
@@ -73,6 +77,7 @@ impl Job {
             rest: Vec::new(),
             max_attempts,
             relay,
+            cancelled: BTreeMap::new(),
             named: None,
             captured: None,
             pid,
@@ -83,6 +88,11 @@ impl Job {
 
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// What it works on.
+    pub fn claims(&self) -> impl Iterator<Item = &Claim> {
+        std::iter::once(self.claim.as_ref()).chain(&self.rest)
     }
 
     pub fn running(&self, now: Instant) -> Running {

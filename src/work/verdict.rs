@@ -18,6 +18,8 @@ pub(super) enum Stopped {
     Timeout(Duration),
     /// The worker itself was told to stop.
     Shutdown,
+    /// Somebody has cancelled its message, or one of its batch.
+    Cancelled,
 }
 
 /// What is to become of the message.
@@ -41,6 +43,18 @@ pub(super) struct Judgement {
     pub verdict: Verdict,
     pub outcome: Outcome,
     pub reason: String,
+}
+
+impl Judgement {
+    /// The same of a message that was cancelled meanwhile, with this reason: only a job that has done its work is in time.
+    pub fn cancelled(self, reason: Option<&String>) -> Judgement {
+        match reason {
+            Some(reason) if self.verdict != Verdict::Ack => {
+                Judgement { verdict: Verdict::Dead, outcome: Outcome::Cancelled, reason: reason.clone() }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Exit codes that mean something else than they would by themselves.
@@ -100,6 +114,11 @@ pub(super) fn judge(rules: &Rules, exit: Exit, stopped: Option<Stopped>, stoppin
     if let Some(Stopped::Timeout(limit)) = stopped {
         let reason = format!("timed out after {}", format_duration(limit));
         return Judgement { verdict: Verdict::Retry, outcome: Outcome::Timeout, reason };
+    }
+    if stopped == Some(Stopped::Cancelled) {
+        // Of the message that was cancelled the worker knows better.
+        let reason = format!("{} when another message of its batch was cancelled", said(exit));
+        return Judgement { verdict: Verdict::PutBack, outcome: Outcome::Cancelled, reason };
     }
     if let Some(signal) = stopping.filter(|_| interrupted(rules, exit, stopped)) {
         let reason = format!("{} while the worker was stopped by {}", said(exit), signal_name(signal));

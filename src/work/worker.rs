@@ -4,6 +4,7 @@
 //! stderr of each job, until the next thing is due. What happens between the look and the wait stays in the watch's queue or
 //! in the signal pipe, so that the wait ends at once.
 
+mod cancel;
 mod deliver;
 mod finish;
 mod gather;
@@ -73,6 +74,8 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         look_at: now,
         rest_until: now,
         watch_at: now + POLL,
+        cancel_at: now,
+        listen_at: now,
         probe: None,
         until: options.until.time.and_then(|time| now.checked_add(time)),
         handled: 0,
@@ -112,6 +115,10 @@ struct Worker<'w> {
     rest_until: Instant,
     /// When to try again to open a watch, where there is none.
     watch_at: Instant,
+    /// When to look whether a running job's message was cancelled.
+    cancel_at: Instant,
+    /// While nothing can be claimed: what happens in the queue is not heard before then.
+    listen_at: Instant,
     /// A claimed message was closed, and may be free soon: how long after the next look to look again.
     probe: Option<Duration>,
     /// The end of `--for`.
@@ -141,6 +148,7 @@ impl Worker<'_> {
             self.reap();
             self.tick();
             self.look();
+            self.heed_cancellations();
             if self.jobs.is_empty()
                 && self.gathered.is_empty()
                 && let Some(why) = self.end.take()

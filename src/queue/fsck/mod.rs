@@ -7,10 +7,11 @@ mod walk;
 use super::Queue;
 use super::create::CONTROL;
 use super::error::Result;
-use super::name::{self, ClaimedName, DAMAGED, WHY, is_base32};
+use super::name::{self, ClaimedName, DAMAGED, Id, State, WHY, is_base32};
 use super::recover::Recovered;
 use super::seq;
 use crate::fs::{Access, Dir, Kind};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -113,6 +114,7 @@ impl Queue {
             // What may go at any moment is no finding.
             self.expire_done()?;
         }
+        check.cancel()?;
         check.messages()?;
         check.damaged()?;
         check.links();
@@ -157,11 +159,11 @@ impl Check<'_, '_> {
             };
             let wanted = match text {
                 name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED => Some(Kind::File),
-                text if text == name::GROUPS || name::DIRS.contains(&text) => Some(Kind::Dir),
+                text if [name::GROUPS, name::CANCEL].contains(&text) || name::DIRS.contains(&text) => Some(Kind::Dir),
                 _ => None,
             };
             if text.starts_with(CONTROL) && kind == Kind::File {
-                self.control(&path, &name)?;
+                self.control(&queue.dir, &path, &name)?;
             } else if wanted.is_none() {
                 self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
             } else if wanted != Some(kind) {
@@ -172,15 +174,45 @@ impl Check<'_, '_> {
     }
 
     /// A control file under its temporary name: litter, once its writer is gone.
-    fn control(&mut self, path: &Path, name: &OsStr) -> Result<()> {
+    fn control(&mut self, dir: &Dir, path: &Path, name: &OsStr) -> Result<()> {
         let queue = self.queue;
-        let Ok(file) = queue.disk.open(&queue.dir, name, Access::Read) else { return Ok(()) };
+        let Ok(file) = queue.disk.open(dir, name, Access::Read) else { return Ok(()) };
         if !queue.disk.try_lock(&file)? {
             return Ok(());
         }
         let mut detail = "a control file that was never finished".to_string();
-        let mended = self.mended(&mut detail, "removed", || Ok(queue.disk.unlink(&queue.dir, name)?));
+        let mended = self.mended(&mut detail, "removed", || Ok(queue.disk.unlink(dir, name)?));
         self.found(Trouble::Litter, path.to_path_buf(), detail, mended);
+        Ok(())
+    }
+
+    /// Requests to cancel: those whose messages nobody holds are done, and go.
+    fn cancel(&mut self) -> Result<()> {
+        let queue = self.queue;
+        let Some(dir) = queue.maybe_dir(Path::new(name::CANCEL))? else { return Ok(()) };
+        let mut held = BTreeSet::new();
+        queue.each_place(State::Claimed, |place, _| {
+            held.insert(place.id());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (name, kind) in queue.disk.names(&dir)? {
+            let path = dir.path().join(&name);
+            match name.to_str().filter(|_| kind == Kind::File) {
+                Some(text) if text.starts_with(CONTROL) => self.control(&dir, &path, &name)?,
+                Some(text) if Id::parse(text).is_some_and(|id| held.contains(&id)) => (),
+                Some(text) if Id::parse(text).is_some() => {
+                    let mut detail = "a request to cancel what nobody holds any more".to_string();
+                    let mut recovered = Recovered::default();
+                    let mended = self.mended(&mut detail, "done", || queue.recover_cancellations(&mut recovered));
+                    self.found(Trouble::Orphaned, path, detail, mended);
+                }
+                _ => self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left),
+            }
+        }
+        if self.mending() {
+            // Empty ones only: rmdir(2) refuses any other.
+            let _ = queue.disk.remove_dir(&queue.dir, name::CANCEL);
+        }
         Ok(())
     }
 

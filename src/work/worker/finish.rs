@@ -117,8 +117,7 @@ impl Worker<'_> {
     fn named(&mut self, job: &mut Job, judged: &Judgement) -> Failed {
         let Some(named) = job.named.take().filter(|_| judged.verdict == Verdict::Ack) else { return Failed::default() };
         let failed = named.finish(&mut self.buffer);
-        let batch: BTreeSet<Id> =
-            std::iter::once(job.claim.as_ref()).chain(&job.rest).map(|claim| claim.id()).collect();
+        let batch: BTreeSet<Id> = job.claims().map(Claim::id).collect();
         let strangers = failed.ids.difference(&batch).map(Id::to_string);
         for unknown in strangers.chain(failed.unknown.iter().cloned()) {
             self.observer.troubled(&anyhow!("the job named '{unknown}', which is no message of its batch"), None);
@@ -142,9 +141,14 @@ impl Worker<'_> {
             job.claim.over(&self.queue);
         } else {
             for claim in std::iter::once(*job.claim).chain(job.rest) {
-                let judged = failed.judged(claim.id(), &judged);
+                let id = claim.id();
+                let cancelled = job.cancelled.get(&id);
+                let judged = failed.judged(id, &judged).cancelled(cancelled);
                 let record = record(&claim, &judged, &finished, stderr.clone());
                 self.settle(claim, judged.verdict, record, &judged.reason, finished.took);
+                if cancelled.is_some() {
+                    self.queue.cancellation_over(id);
+                }
             }
         }
         self.look_at = Instant::now();

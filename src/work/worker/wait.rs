@@ -1,6 +1,7 @@
 //! The worker's wait: one poll(2) over the signal pipe, the watch on the queue and the stderr of each job, until the next thing
 //! is due. What happened before it is still there, so it ends at once.
 
+use super::cancel::DEAF;
 use super::{PROBE_FIRST, PROBE_LAST, Worker};
 use crate::fs::Watch;
 use crate::work::stderr::{Came, Relay};
@@ -13,8 +14,9 @@ impl Worker<'_> {
         let now = Instant::now();
         let timeout = self.next(now).map(|at| at.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
-        // While nothing can be claimed, what happens in the queue need not wake us; it is kept until we ask.
-        let listening = self.end.is_none() && self.free() && self.rest_until <= now;
+        // While nothing can be claimed, what happens in the queue concerns us only if it is a request to cancel a job.
+        let claiming = self.end.is_none() && self.free() && self.rest_until <= now;
+        let listening = claiming || (!self.jobs.is_empty() && self.listen_at <= now);
         let watch = self.watch.as_ref().filter(|_| listening).map(Watch::fd);
         let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
         let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
@@ -43,6 +45,9 @@ impl Worker<'_> {
         }
         if watched && ready.next() == Some(true) {
             self.notice();
+            if !claiming {
+                self.listen_at = now + DEAF;
+            }
         }
         self.relay(&mut ready);
         for named in self.jobs.iter_mut().filter_map(|job| job.named.as_mut()).filter(|named| named.fd().is_some()) {
@@ -57,7 +62,8 @@ impl Worker<'_> {
         let jobs = self.jobs.iter().filter_map(|job| job.due(now)).chain(self.stop_at);
         let look = (self.end.is_none() && self.free()).then(|| self.look_at.max(self.rest_until));
         let until = self.until.filter(|_| look.is_some());
-        jobs.chain(look).chain(self.gather_until).chain(until).min()
+        let cancel = [self.cancel_at, self.listen_at].into_iter().filter(|at| !self.jobs.is_empty() && *at > now);
+        jobs.chain(cancel).chain(look).chain(self.gather_until).chain(until).min()
     }
 
     /// Something happened in the queue.
@@ -69,6 +75,9 @@ impl Worker<'_> {
         }
         if noticed.closed {
             self.probe = Some(PROBE_FIRST);
+        }
+        if noticed.wake {
+            self.cancel_at = Instant::now();
         }
         self.scout.woken();
         self.look_at = Instant::now();

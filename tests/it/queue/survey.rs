@@ -52,6 +52,7 @@ impl Survey {
             let parts: Vec<&str> = path.split('/').collect();
             match parts.as_slice() {
                 ["queue.json" | "seq" | "wake" | "paused"] => (),
+                ["cancel", name] if !name.is_empty() => survey.litter.push(path),
                 [name] if name.starts_with("control-") => survey.litter.push(path),
                 ["groups", mark, "ticket"] => survey.tickets.push(Ticket {
                     mark: (*mark).to_string(),

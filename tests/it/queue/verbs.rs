@@ -8,10 +8,12 @@ use super::world::{
     MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, unexpected, urgent,
 };
 use mq::fs::Disk;
-use mq::queue::name::{Lease, State};
+use mq::queue::name::{Id, Lease, State};
 use mq::queue::{
-    Again, Attempt, Counting, Envelope, Found, Moved, Outcome, Place, Queue, Removed, Repair, Result, Scout, Settled,
+    Again, Attempt, Cancelled, Counting, Envelope, Error, Found, Moved, Outcome, Place, Queue, Removed, Repair, Result,
+    Scout, Settled,
 };
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -109,6 +111,12 @@ pub const VERBS: &[Verb] = &[
         pause(world, disk, Some(Duration::from_secs(100_000)))
     }),
     verb("resume", paused, resume),
+    verb("cancel", nothing, |world, disk| cancel(world, disk, State::Ready)),
+    verb("cancel of a scheduled message", scheduled, |world, disk| cancel(world, disk, State::Delayed)),
+    verb("cancel of a timed claim", leased, cancel_leased),
+    verb("cancel of what a worker holds", nothing, cancel_held),
+    verb("recover of a request to cancel", |world| requested(world, &world.machine.disk()).unwrap(), recover_requested),
+    verb("pause for at least a while", nothing, pause_for),
     verb("create", nothing, create),
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
     verb("config", nothing, configure),
@@ -620,6 +628,81 @@ fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
 
 fn paused(world: &mut World) {
     pause(world, &world.machine.disk(), None).unwrap();
+}
+
+fn place_of(queue: &Queue, id: Id) -> Result<Place> {
+    queue.find(&BTreeSet::from([id]))?.pop().ok_or_else(|| unexpected("none there"))
+}
+
+fn cancel(world: &mut World, disk: &Disk, state: State) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let (place, body) = first(&queue, state)?;
+    cancelled(queue.cancel(&place, "not needed any more")?, &place, false)?;
+    world.ledger.is_in(&body, &["dead"], lasting(world.config));
+    Ok(())
+}
+
+/// What a try to cancel came to; a lock that can't be had is somebody's.
+fn cancelled(cancelled: Cancelled, place: &Place, held: bool) -> Result<()> {
+    match cancelled {
+        Cancelled::Dead => only(!held, "its holder was not asked"),
+        Cancelled::Asked { .. } if held => Ok(()),
+        Cancelled::Asked { by } | Cancelled::Busy { by } => Err(Error::Held { id: place.id(), by }),
+        Cancelled::Gone => only(false, "gone"),
+    }
+}
+
+fn cancel_leased(world: &mut World, disk: &Disk) -> Result<()> {
+    let (receipt, body) = world.last_receipt();
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let place = place_of(&queue, receipt.id())?;
+    cancelled(queue.cancel(&place, "not needed")?, &place, false)?;
+    world.ledger.is_in(&body, &["dead"], lasting(world.config));
+    match queue.redeem(&receipt, None) {
+        Err(Error::Lost { .. }) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => only(false, "its holder can still settle it"),
+    }
+}
+
+/// A worker holds a message, and somebody else asks for its end.
+fn requested(world: &mut World, disk: &Disk) -> Result<()> {
+    let _ = world;
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let place = place_of(&queue, claim.id())?;
+    cancelled(queue.cancel(&place, "not needed")?, &place, true)
+}
+
+fn cancel_held(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let claim = claim_one(&queue, Lease::Live)?;
+    let (id, body) = (claim.id(), body_of(&claim)?);
+    let place = place_of(&queue, id)?;
+    cancelled(queue.cancel(&place, "not needed")?, &place, true)?;
+    only(queue.cancellations()?.contains(&id) && queue.cancellation(id)?.is_some(), "no request")?;
+    let record = record(disk, claim.attempt(), Outcome::Cancelled);
+    let how = claim.dead(&queue, record)?;
+    settled(world, &body, how)?;
+    queue.cancellation_over(id);
+    Ok(())
+}
+
+fn recover_requested(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let id = queue.cancellations()?.pop_first().ok_or_else(|| unexpected("no request"))?;
+    let place = place_of(&queue, id)?;
+    let body = queue.read(&place)?.ok_or_else(|| unexpected("gone"))?.start(100)?;
+    queue.recover()?;
+    world.ledger.is_in(&body, &["dead"], lasting(world.config));
+    only(queue.cancellations()?.is_empty(), "the request stands")
+}
+
+fn pause_for(world: &mut World, disk: &Disk) -> Result<()> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let pause = queue.pause_at_least("job exited 75", Duration::from_secs(3600))?;
+    world.promised = Some(Promise::Paused);
+    only(queue.paused()?.as_ref() == Some(&pause), "paused otherwise")
 }
 
 fn pause(world: &mut World, disk: &Disk, length: Option<Duration>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod ack_first;
 mod batch;
+mod cancel;
 mod ends;
 mod job;
 mod lease;
