@@ -84,6 +84,10 @@ impl Queue {
             };
         }
         let stat = disk.stat(&file)?;
+        if stat.links == 0 {
+            // Removed since: rm takes no lock.
+            return Ok(Cancelled::Gone);
+        }
         if stat.kind != Kind::File || stat.links != 1 {
             let path = dir.path().join(&place.file_name);
             return Err(Error::Unknown { path, why: "is not a regular file with one name".into() });
@@ -208,8 +212,10 @@ impl Queue {
         let mut bytes = serde_json::to_vec(&request).unwrap_or_default();
         bytes.push(b'\n');
         loop {
-            let dir = self.ensure_dir(Path::new(CANCEL))?;
-            match put_control(&self.disk, &dir, &id.to_string(), &bytes, self.settings.mode(), self.owner) {
+            let put = self.ensure_dir(Path::new(CANCEL)).and_then(|dir| {
+                put_control(&self.disk, &dir, &id.to_string(), &bytes, self.settings.mode(), self.owner)
+            });
+            match put {
                 // Somebody has removed the directory, which was empty.
                 Err(error) if error.missing() => self.still_here()?,
                 put => break put?,
