@@ -65,6 +65,7 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
         }
         Error::BadQueue { .. } => Some("restore queue.json from a backup, or write {\"mq\":1} into it by hand".into()),
         Error::Differs { .. } => Some("mq config QUEUE KEY VALUE changes a setting".into()),
+        Error::Limit { path, key, .. } => Some(format!("mq config {} {key} VALUE changes the limit", path.display())),
         Error::Held { .. } => Some("mq ls QUEUE --state claimed shows who holds what".into()),
         Error::Damaged { .. } => Some("mq fsck QUEUE tells more; nothing damaged is ever deleted".into()),
         Error::Elsewhere { .. } => Some(

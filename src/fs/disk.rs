@@ -1,6 +1,6 @@
 //! The steps with their paths: what the queue's code calls.
 
-use super::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
+use super::{Access, Birth, Free, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use crate::time::Time;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -309,6 +309,10 @@ impl Disk {
     pub fn remove_dir(&self, at: &Dir, name: impl AsRef<OsStr>) -> Result<()> {
         let gone = self.0.remove_dir(&at.handle, name.as_ref());
         gone.map_err(|source| Error { doing: "remove directory", path: at.path.join(name.as_ref()), source })
+    }
+
+    pub fn free(&self, of: &Dir) -> Result<Free> {
+        failed("look at the room of", &of.path, self.0.free(&of.handle))
     }
 
     pub fn store(&self, of: &Dir) -> Result<Store> {

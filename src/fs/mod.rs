@@ -133,6 +133,14 @@ pub struct Holder {
     pub pid: u32,
 }
 
+/// What a file system has left for those who are not root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    pub bytes: u64,
+    /// `None` where files have no limit of their own (btrfs).
+    pub inodes: Option<u64>,
+}
+
 /// The protocol's steps. Names given with a directory are single components; none is ever followed as a symbolic link.
 pub trait Steps: Send + Sync {
     /// The moment by the wall clock.
@@ -202,6 +210,8 @@ pub trait Steps: Send + Sync {
     fn unlink(&self, at: &Handle, name: &OsStr) -> io::Result<()>;
     fn remove_dir(&self, at: &Handle, name: &OsStr) -> io::Result<()>;
 
+    /// How much room there is (statvfs(3)).
+    fn free(&self, of: &Handle) -> io::Result<Free>;
     /// What file system this is on.
     fn store(&self, of: &Handle) -> io::Result<Store>;
     /// Watches a queue's `wake` and `claimed`; `None` where the system cannot, and the caller polls.

@@ -1,6 +1,6 @@
 //! The steps, taken for real: rustix where the call has flags that std cannot name, fs2 for flock(2).
 
-use super::{Access, Birth, Handle, Holder, Identity, Interest, Kind, Owner, Stat, Steps, Store, Watch, bulk};
+use super::{Access, Birth, Free, Handle, Holder, Identity, Interest, Kind, Owner, Stat, Steps, Store, Watch, bulk};
 use crate::time::Time;
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
@@ -303,6 +303,13 @@ impl Steps for Posix {
 
     fn remove_dir(&self, at: &Handle, name: &OsStr) -> io::Result<()> {
         Ok(sys::unlinkat(at.file()?, name, AtFlags::REMOVEDIR)?)
+    }
+
+    #[allow(clippy::unnecessary_cast)] // widths differ by system
+    fn free(&self, of: &Handle) -> io::Result<Free> {
+        let stat = sys::fstatvfs(of.file()?)?;
+        let inodes = (stat.f_files > 0).then_some(stat.f_favail as u64);
+        Ok(Free { bytes: (stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64), inodes })
     }
 
     fn store(&self, of: &Handle) -> io::Result<Store> {

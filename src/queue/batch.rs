@@ -6,6 +6,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
+use super::limits::{Gauge, Load};
 use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Grouped, Id, Name, Part, Priority};
 use super::send::Writing;
 use super::seq::Seq;
@@ -28,6 +29,9 @@ pub struct Batch<'q> {
     shard: Option<Dir>,
     count: u32,
     open: Option<(Writing, Part)>,
+    /// Of the files, as far as they are written.
+    bytes: u64,
+    gauge: Gauge,
     committed: bool,
 }
 
@@ -36,7 +40,9 @@ impl Queue {
     pub fn batch(&self) -> Result<Batch<'_>> {
         let tmp = self.tmp_dir()?;
         let (name, dir) = self.locked_dir(&tmp)?;
-        Ok(Batch { queue: self, tmp, dir, name, shard: None, count: 0, open: None, committed: false })
+        let gauge = Gauge::default();
+        let (shard, open) = (None, None);
+        Ok(Batch { queue: self, tmp, dir, name, shard, count: 0, open, bytes: 0, gauge, committed: false })
     }
 
     /// A fresh directory in `tmp/`, locked by us.
@@ -76,6 +82,7 @@ impl Batch<'_> {
     pub fn begin(&mut self, envelope: &Envelope) -> Result<()> {
         self.end()?;
         super::send::in_order(envelope)?;
+        self.gauge.begin(self.queue)?;
         let disk = &self.queue.disk;
         if self.count.is_multiple_of(BUCKET_SIZE) {
             let name = format!("{:06}", self.count / BUCKET_SIZE);
@@ -106,6 +113,7 @@ impl Batch<'_> {
 
     /// Adds to the body of the message begun last.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.gauge.grow(self.queue, bytes.len())?;
         match &mut self.open {
             Some((writing, _)) => writing.write(&self.queue.disk, bytes),
             None => Ok(()),
@@ -113,7 +121,8 @@ impl Batch<'_> {
     }
 
     fn end(&mut self) -> Result<()> {
-        if let Some((writing, _)) = self.open.take() {
+        if let Some((mut writing, _)) = self.open.take() {
+            self.bytes += writing.length();
             writing.seal(&self.queue.disk)?;
         }
         Ok(())
@@ -127,7 +136,9 @@ impl Batch<'_> {
         self.end()?;
         let (queue, disk) = (self.queue, &self.queue.disk);
         self.shard = None;
-        let commit = disk.create(&self.dir, COMMIT, queue.file_birth())?;
+        // The commit is there before the lock of `seq` is given up, so that whoever counts the queue meanwhile counts this.
+        let load = Load { messages: u64::from(self.count), bytes: self.bytes };
+        let commit = queue.reserve(load, || Ok(disk.create(&self.dir, COMMIT, queue.file_birth())?))?;
         // A commit that is there but not durable with the rest would promise what a power cut takes back; so an error
         // here takes everything back before the lock is given up.
         let flushed = (|| {

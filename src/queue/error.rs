@@ -33,8 +33,8 @@ pub enum Error {
     Damaged { path: PathBuf, why: String },
     /// A message or batch of a format that this mq does not know: left alone.
     Unknown { path: PathBuf, why: String },
-    /// A limit of the queue refuses it: which one.
-    Limit { path: PathBuf, why: String },
+    /// A limit of the queue refuses it: the setting, and why.
+    Limit { path: PathBuf, key: &'static str, why: String },
     /// A message of this unique key is there already.
     Duplicate { key: String, id: Id },
     /// The target is on another file system, where one rename cannot reach.
@@ -88,7 +88,7 @@ impl fmt::Display for Error {
             Error::Refused { why } => f.write_str(why),
             Error::Damaged { path, why } => write!(f, "{}: damaged: {why}", path.display()),
             Error::Unknown { path, why } => write!(f, "{}: {why}", path.display()),
-            Error::Limit { path, why } => write!(f, "{}: {why}", path.display()),
+            Error::Limit { path, why, .. } => write!(f, "{}: {why}", path.display()),
             Error::Duplicate { key, id } => write!(f, "{id}: a message of the unique key {key:?} is there already"),
             Error::Elsewhere { path } => write!(f, "{}: is on another file system", path.display()),
         }

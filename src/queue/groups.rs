@@ -138,21 +138,14 @@ impl Queue {
         let Some(dir) = self.maybe_dir(&group_path(mark))? else { return Ok(None) };
         let name = name.in_group(mark);
         let file_name = name.to_string();
-        if self.there(&dir, &file_name)? {
+        if self.stands(&dir, &file_name)? {
             return Ok(Some(Spot { dir, name, file_name }));
         }
         let bucket = match self.disk.open_dir(&dir, name.bucket.to_string()) {
             Err(error) if error.missing() => return Ok(None),
             opened => opened?,
         };
-        Ok(self.there(&bucket, &file_name)?.then_some(Spot { dir: bucket, name, file_name }))
-    }
-
-    fn there(&self, dir: &Dir, name: &str) -> Result<bool> {
-        match self.disk.stat_at(dir, name) {
-            Err(error) if error.missing() => Ok(false),
-            stat => Ok(stat.map(|_| true)?),
-        }
+        Ok(self.stands(&bucket, &file_name)?.then_some(Spot { dir: bucket, name, file_name }))
     }
 
     /// The first message of a group: the smallest id.

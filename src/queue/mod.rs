@@ -17,6 +17,7 @@ mod fsck;
 mod groups;
 mod header;
 mod history;
+mod limits;
 mod message;
 pub mod name;
 mod pause;
@@ -70,6 +71,8 @@ pub struct Queue {
     store: Store,
     /// Kept open, since every claim and every settling passes through it.
     claimed: std::cell::OnceCell<Dir>,
+    /// How long a send waits for room, where its sender says so.
+    block: Option<std::time::Duration>,
 }
 
 impl Queue {
@@ -85,7 +88,8 @@ impl Queue {
             Error::Disk(error) => no_queue(error, path),
             other => other,
         })?;
-        Ok(Queue { disk: disk.clone(), dir, settings, read_as, owner, store, claimed: std::cell::OnceCell::new() })
+        let claimed = std::cell::OnceCell::new();
+        Ok(Queue { disk: disk.clone(), dir, settings, read_as, owner, store, claimed, block: None })
     }
 
     pub fn path(&self) -> &Path {

@@ -134,10 +134,12 @@ impl Queue {
         let anew = Name { attempts: Attempts::default(), ..place.name.clone() };
         let moved = match (to, group) {
             (None, Some(mark)) if held.is_none() => {
+                self.readmit(message.stat.size)?;
                 let _seq = Seq::lock(self)?;
                 self.put_in_group(at, &file_name, &anew, mark).map(|()| anew.id)
             }
             (None, _) => {
+                self.readmit(message.stat.size)?;
                 let ready = home(State::Ready, &anew, None);
                 self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
             }

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
+use super::limits::{Gauge, Load, Waiting};
 use super::name::{Attempts, GroupMark, Grouped, Id, Name, Priority, State, base32, home};
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -21,6 +22,7 @@ pub struct Draft<'q> {
     name: String,
     uid: Uid,
     envelope: Envelope,
+    gauge: Gauge,
     published: bool,
 }
 
@@ -62,12 +64,21 @@ impl Writing {
         Ok(())
     }
 
+    /// How long the file is, or will be.
+    pub fn length(&self) -> u64 {
+        self.written + self.gathered.len() as u64
+    }
+
     /// Puts the true header in: from here on recovery would take the file for a whole message.
-    pub fn seal(mut self, disk: &Disk) -> Result<File> {
+    pub fn seal(&mut self, disk: &Disk) -> Result<()> {
         self.spill(disk)?;
-        let header = self.line.seal(self.size, &self.sum);
-        disk.write_all(&self.file, &header, 0)?;
-        Ok(self.file)
+        let header = self.line.clone().seal(self.size, &self.sum);
+        Ok(disk.write_all(&self.file, &header, 0)?)
+    }
+
+    /// Takes the header out again: from here on recovery would delete the file.
+    pub fn unseal(&self, disk: &Disk) -> Result<()> {
+        Ok(disk.write_all(&self.file, &self.line.placeholder(), 0)?)
     }
 }
 
@@ -77,6 +88,8 @@ impl Queue {
         in_order(&envelope)?;
         let now = self.disk.now();
         envelope.expires = self.expires(&envelope, now);
+        let mut gauge = Gauge::default();
+        gauge.begin(self)?;
         let tmp = self.tmp_dir()?;
         let random: [u8; 32] = self.disk.random()?;
         let (mut name, mut uid) = ([0; 16], [0; 16]);
@@ -91,13 +104,13 @@ impl Queue {
             // is random and we have just made it, so while it stands it is ours.
             if self.disk.lock(&file, Duration::from_secs(1))? && self.stands(&tmp, &fresh)? {
                 let writing = Some(Writing::new(file, line));
-                return Ok(Draft { queue: self, tmp, writing, name: fresh, uid, envelope, published: false });
+                return Ok(Draft { queue: self, tmp, writing, name: fresh, uid, envelope, gauge, published: false });
             }
             name = self.disk.random()?;
         }
     }
 
-    fn stands(&self, dir: &Dir, name: &str) -> Result<bool> {
+    pub(super) fn stands(&self, dir: &Dir, name: &str) -> Result<bool> {
         match self.disk.stat_at(dir, name) {
             Err(error) if error.missing() => Ok(false),
             stat => Ok(stat.map(|_| true)?),
@@ -126,7 +139,11 @@ pub(super) fn same(disk: &Disk, dir: &Dir, name: &str, file: &File) -> Result<bo
 
 impl Draft<'_> {
     /// Adds to the body.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] as soon as it is larger than the queue takes, or than the disk has room for.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.gauge.grow(self.queue, bytes.len())?;
         match &mut self.writing {
             Some(writing) => writing.write(&self.queue.disk, bytes),
             None => Ok(()),
@@ -143,17 +160,16 @@ impl Draft<'_> {
     /// Killed before the rename: recovery publishes a whole message and deletes any other. After `Ok`: it survives a power
     /// cut, unless the queue says `sync = none`. After an error: it is not sent; after an error of the disk, or of the
     /// flush, it may still appear, since nobody can know.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the queue is full, and stays so for as long as this may wait.
     pub fn publish(mut self) -> Result<Sent> {
-        let (queue, disk) = (self.queue, &self.queue.disk);
-        let Some(writing) = self.writing.take() else { return Err(Error::Refused { why: "published twice".into() }) };
-        let file = writing.seal(disk)?;
-        if queue.settings.sync() != Sync::None {
-            disk.sync_file(&file)?;
-            if queue.store != Store::Trusted {
-                disk.sync_dir(&self.tmp)?;
-            }
-        }
-        let mut seq = Seq::lock(queue)?;
+        let queue = self.queue;
+        let Some(mut writing) = self.writing.take() else {
+            return Err(Error::Refused { why: "published twice".into() });
+        };
+        let mut seq = self.admitted(&mut writing)?;
+        let file = writing.file;
         let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
         let group = self.envelope.group.as_deref().map(GroupMark::of);
         let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due, group)?;
@@ -163,6 +179,37 @@ impl Draft<'_> {
         drop(file);
         queue.wake();
         Ok(Sent { id, uid: self.uid.clone() })
+    }
+}
+
+impl<'q> Draft<'q> {
+    /// Makes the message whole and durable, and comes back with the lock under which there is room for it.
+    fn admitted(&self, writing: &mut Writing) -> Result<Seq<'q>> {
+        let (queue, disk) = (self.queue, &self.queue.disk);
+        let load = Load { messages: 1, bytes: writing.length() };
+        let mut waiting = Waiting::new();
+        loop {
+            let limits = queue.await_room(load, &mut waiting)?;
+            writing.seal(disk)?;
+            if queue.settings.sync() != Sync::None {
+                disk.sync_file(&writing.file)?;
+                if queue.store != Store::Trusted {
+                    disk.sync_dir(&self.tmp)?;
+                }
+            }
+            let mut seq = Seq::lock(queue)?;
+            let full = match limits {
+                Some(limits) => queue.admit(&mut seq, limits, load)?,
+                None => None,
+            };
+            let Some(full) = full else { return Ok(seq) };
+            // Somebody else took the room: until there is some again, this message was never sent.
+            drop(seq);
+            writing.unseal(disk)?;
+            if let Some(limits) = limits {
+                waiting.pause(queue, limits, full, std::time::Duration::ZERO)?;
+            }
+        }
     }
 }
 
@@ -186,6 +233,7 @@ impl Queue {
         due: Option<Time>,
         group: Option<GroupMark>,
     ) -> Result<Id> {
+        self.weigh(seq, from, file_name)?;
         loop {
             let (id, bucket) = seq.next(priority);
             seq.save()?;

@@ -34,7 +34,14 @@ pub struct Totals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     pub messages: u64,
+    /// Of the files; [`Held::UNCOUNTED`] where only messages were counted.
     pub bytes: u64,
+    /// Until then it is taken at its word also where it says that the queue is full: counting took long.
+    pub fresh_until: Time,
+}
+
+impl Held {
+    pub const UNCOUNTED: u64 = u64::MAX;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +65,10 @@ impl Contents {
         }
         text.push_str(&format!(" {expired:020} {dropped:020}"));
         match self.held {
-            Some(Held { messages, bytes }) => text.push_str(&format!(" {messages:020} {bytes:020}")),
-            None => text.push_str(&format!(" {:20} {:20}", '-', '-')),
+            Some(Held { messages, bytes, fresh_until }) => {
+                text.push_str(&format!(" {messages:020} {bytes:020} {:016}", fresh_until.micros()));
+            }
+            None => text.push_str(&format!(" {:20} {:20} {:16}", '-', '-', '-')),
         }
         let sum = crc32fast::hash(text.as_bytes());
         text.push_str(&format!(" {sum:08x}\n"));
@@ -88,7 +97,8 @@ impl Contents {
         // A line of an earlier mq ends here.
         let mut more = || words.next().and_then(|word| word.parse().ok());
         (totals.expired, totals.dropped) = (more().unwrap_or(0), more().unwrap_or(0));
-        let held = more().zip(more()).map(|(messages, bytes)| Held { messages, bytes });
+        let (held, fresh_until) = (more().zip(more()), Time::from_micros(more().unwrap_or(0)));
+        let held = held.map(|(messages, bytes)| Held { messages, bytes, fresh_until });
         Some(Contents { last, boot, totals, filling, held })
     }
 }
@@ -156,6 +166,10 @@ impl<'q> Seq<'q> {
         }
         *count += 1;
         self.contents.totals.sent += 1;
+        if !self.queue.is_limited() {
+            // Nobody adds to it, so it would be no bound when there is a limit again.
+            self.contents.held = None;
+        }
         (Id(*last), Bucket(Id(*bucket)))
     }
 
@@ -169,6 +183,35 @@ impl<'q> Seq<'q> {
             totals.removed += removed;
             totals.dead += dead;
         })
+    }
+
+    /// What the queue holds at most; `None` if nobody has counted.
+    pub fn held(&self) -> Option<Held> {
+        self.contents.held
+    }
+
+    /// So much was counted, and is written down for those who come next.
+    pub fn count_is(&mut self, held: Held) -> Result<()> {
+        self.contents.held = Some(held);
+        self.save()
+    }
+
+    /// So much is added to what the queue holds.
+    pub fn hold(&mut self, messages: u64, bytes: u64) {
+        if let Some(held) = &mut self.contents.held {
+            held.messages = held.messages.saturating_add(messages);
+            held.bytes = held.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// So much is taken out of it.
+    pub fn release(&mut self, messages: u64, bytes: u64) {
+        if let Some(held) = &mut self.contents.held {
+            held.messages = held.messages.saturating_sub(messages);
+            if held.bytes != Held::UNCOUNTED {
+                held.bytes = held.bytes.saturating_sub(bytes);
+            }
+        }
     }
 
     /// Changes what is counted for `stats`, and writes it down.
@@ -259,7 +302,7 @@ mod tests {
             boot: "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f".into(),
             totals: Totals { sent: 3, removed: 2, dead: 1, expired: 4, dropped: 5 },
             filling: [(Time::from_micros(5), 7); PRIORITIES as usize],
-            held: Some(Held { messages: 8, bytes: 9 }),
+            held: Some(Held { messages: 8, bytes: 9, fresh_until: Time::from_micros(10) }),
         };
         let text = contents.encode();
         assert!(text.len() < 1024);

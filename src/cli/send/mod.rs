@@ -87,6 +87,11 @@ pub struct Args {
     /// It runs from the send, or from when the message is due; on_expire says what becomes of the message.
     #[arg(long, value_name = "DURATION", value_parser = extend::lease, hide_short_help = true)]
     ttl: Option<Duration>,
+    /// How long to wait for room in a full queue
+    ///
+    /// Then exit 5. Without it on_full decides: at once, or wait for ever.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
+    block: Option<Duration>,
     /// Publish records this often, not all at the end
     ///
     /// And every 1000 records. Each part is published whole, and durably.
@@ -152,7 +157,10 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let envelope = args.envelope(now)?;
     // What can be refused is refused before a queue is made for it.
     let files = args.file.iter().map(|path| Source::file(path)).collect::<Result<Vec<_>>>()?;
-    let (queue, _) = globals.open_or_create(args.queue.as_deref().unwrap_or(queues::DEFAULT))?;
+    let (mut queue, _) = globals.open_or_create(args.queue.as_deref().unwrap_or(queues::DEFAULT))?;
+    if let Some(block) = args.block {
+        queue.block_for(block);
+    }
     let talk = Ids::new(globals, args, records);
     if records {
         return records::send(globals, args, &queue, &envelope, talk);

@@ -53,7 +53,7 @@ impl Queue {
         let mut amiss = Vec::new();
         for mark in marks {
             let Some(dir) = self.maybe_dir(&group_path(mark))? else { continue };
-            if !tickets.contains_key(&mark) && !self.there(&dir, PARKED)? {
+            if !tickets.contains_key(&mark) && !self.stands(&dir, PARKED)? {
                 amiss.push(Amiss::Without(mark));
             }
         }
@@ -64,7 +64,7 @@ impl Queue {
             for place in places {
                 let seen = standing.iter().any(|other: &Place| other.file_name == place.file_name);
                 if let (false, Some(dir)) = (seen, self.dir_of(&place)?)
-                    && self.there(&dir, &place.file_name)?
+                    && self.stands(&dir, &place.file_name)?
                 {
                     standing.push(place);
                 }

@@ -6,6 +6,7 @@ mod expiry;
 mod files;
 mod input;
 mod inspect;
+mod limits;
 mod pop;
 mod protections;
 mod race;

@@ -4,6 +4,7 @@ mod crash;
 mod fixture;
 mod judge;
 mod ledger;
+mod limits;
 mod meanwhile;
 mod mess;
 mod model;

@@ -43,6 +43,9 @@ pub const VERBS: &[Verb] = &[
     verb("claim of what became due", due, claim),
     verb("claim of an expired message", expired, claim_expired),
     verb("claim of an expired message that is dropped", dropping, claim_dropped),
+    verb("send to a queue with a limit", bounded, |world, disk| world.send(disk, Q, b"new", Envelope::default())),
+    verb("send a batch to a queue with a limit", bounded, send_batch),
+    verb("redrive in a queue with a limit", |world| (bounded(world), buried(world)).1, redrive),
     verb("ack", nothing, ack),
     verb("ack by receipt", leased, ack_by_receipt),
     verb("ack by receipt after an extend", extended, ack_by_receipt),
@@ -318,6 +321,14 @@ fn claim(world: &mut World, disk: &Disk) -> Result<()> {
 
 fn claim_timed(world: &mut World, disk: &Disk) -> Result<()> {
     world.claim_timed(disk, Duration::from_secs(60)).map(drop)
+}
+
+/// A queue that counts what it holds.
+fn bounded(world: &mut World) {
+    let set = |key: &str, value: &str| world.open().configure(|settings| settings.set(key, value)).unwrap();
+    set("max_messages", "1000");
+    set("max_bytes", "100M");
+    set("min_free", "1M");
 }
 
 /// A message whose time is over, and no other to claim, so that an error of its end can't be passed over.

@@ -1,6 +1,6 @@
 //! Steps that can be stopped or made to fail at any one of them, counted from 1.
 
-use mq::fs::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
+use mq::fs::{Access, Birth, Free, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use mq::time::Time;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -299,6 +299,10 @@ impl<S: Steps> Steps for Injected<S> {
 
     fn remove_dir(&self, at: &Handle, name: &OsStr) -> io::Result<()> {
         self.step(format!("remove_dir {}", name.display()), |inner| inner.remove_dir(at, name))
+    }
+
+    fn free(&self, of: &Handle) -> io::Result<Free> {
+        self.step("free".into(), |inner| inner.free(of))
     }
 
     fn store(&self, of: &Handle) -> io::Result<Store> {

@@ -4,7 +4,7 @@ use super::journal::{Cut, Journal};
 use super::process::Process;
 use super::tree::{Change, Inode, Node, ROOT, Tree, What};
 use crate::support::rng::Rng;
-use mq::fs::{Disk, Handle, Owner, Store};
+use mq::fs::{Disk, Free, Handle, Owner, Store};
 use mq::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub rng: Rng,
     /// Reads and writes that could be short are, now and then.
     pub short: bool,
+    /// What statvfs(3) says.
+    pub free: Free,
     next_node: u64,
     next_opening: u64,
     next_process: u32,
@@ -72,6 +74,7 @@ impl Machine {
             boot,
             rng,
             short,
+            free: Free { bytes: 1 << 40, inodes: Some(1 << 20) },
             next_node,
             next_opening: 1,
             next_process: 1,
@@ -151,6 +154,10 @@ impl Machine {
 
     pub fn now(&self) -> Time {
         self.state().now
+    }
+
+    pub fn set_free(&self, bytes: u64, inodes: Option<u64>) {
+        self.state().free = Free { bytes, inodes };
     }
 
     pub fn reboot(&self) {

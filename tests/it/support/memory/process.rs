@@ -3,7 +3,7 @@
 use super::machine::{Machine, State};
 use super::names::{Result, contents, dir, free, index, inode, living, lookup, portion, resolve, stat};
 use super::tree::{Change, Node, What};
-use mq::fs::{Access, Birth, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
+use mq::fs::{Access, Birth, Free, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch};
 use mq::time::Time;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -366,6 +366,10 @@ impl Steps for Process {
             state.make(Change::Remove { dir: at, name: name.to_os_string() });
             Ok(())
         })
+    }
+
+    fn free(&self, _: &Handle) -> io::Result<Free> {
+        Ok(self.machine.state().free)
     }
 
     fn store(&self, of: &Handle) -> io::Result<Store> {

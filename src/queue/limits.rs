@@ -1,0 +1,380 @@
+//! What a queue takes: how large a message may be, how much of the disk it leaves alone, how many messages it holds.
+//!
+//! That a queue is not full is known without counting: `seq` keeps an upper bound of what it holds, since all that adds to a
+//! queue passes through its lock, and nothing that takes out of it does. Only when the bound reaches a limit is counted anew.
+
+use super::error::{Error, Result};
+use super::name::{COMMIT, Grouped, Name, Part, Priority, State, is_base32, ready_priority};
+use super::seq::{Held, Seq};
+use super::settings::{OnFull, Settings};
+use super::{Queue, read_settings};
+use crate::fs::{Access, Dir, Kind};
+use crate::time::Time;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// While messages are written, the room on the disk is looked at once in so many bytes and files.
+const LOOK_BYTES: u64 = 1 << 20;
+const LOOK_FILES: u64 = 64;
+/// How long a blocked send waits before it looks again: longer each time.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_LAST: Duration = Duration::from_millis(500);
+/// And at least so many times as long as the look took, so that those who wait leave the lock to others.
+const PAUSE_FACTOR: u32 = 4;
+/// A count that took longer than this is taken at its word for [`FRESH_FACTOR`] times as long: senders to a full queue
+/// would otherwise do nothing but count.
+const SLOW_COUNT: Duration = Duration::from_millis(5);
+const FRESH_FACTOR: u32 = 8;
+/// No count is taken at its word for longer, whatever the clock did.
+const FRESH_LONGEST: Duration = Duration::from_secs(60);
+
+/// Holds a message, or a batch of them, to the limits while it is being written.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    body: u64,
+    bytes: u64,
+    files: u64,
+    looked: bool,
+}
+
+impl Gauge {
+    /// A message begins.
+    pub fn begin(&mut self, queue: &Queue) -> Result<()> {
+        self.body = 0;
+        self.files += 1;
+        if !self.looked || self.files >= LOOK_FILES { self.look(queue, 0) } else { Ok(()) }
+    }
+
+    /// So much is to be added to its body.
+    pub fn grow(&mut self, queue: &Queue, by: usize) -> Result<()> {
+        let by = by as u64;
+        self.body += by;
+        self.bytes += by;
+        if let Some(max) = queue.settings.max_body().filter(|max| self.body > *max) {
+            return Err(queue.over("max_body", format!("the body is larger than max_body, {max} bytes")));
+        }
+        if self.bytes >= LOOK_BYTES { self.look(queue, by) } else { Ok(()) }
+    }
+
+    fn look(&mut self, queue: &Queue, wanted: u64) -> Result<()> {
+        (self.bytes, self.files, self.looked) = (0, 0, true);
+        let Some(room) = queue.settings.min_free() else { return Ok(()) };
+        let free = queue.disk.free(&queue.dir)?;
+        if free.bytes < room.bytes.saturating_add(wanted) {
+            let why = format!("the disk has {} bytes free, and min_free keeps {} of them", free.bytes, room.bytes);
+            return Err(queue.over("min_free", why));
+        }
+        match free.inodes {
+            Some(inodes) if inodes <= room.inodes => {
+                let why = format!("the disk has room for {inodes} files, and min_free keeps {} of it", room.inodes);
+                Err(queue.over("min_free", why))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a send adds to a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub messages: u64,
+    /// Of the files.
+    pub bytes: u64,
+}
+
+/// How full a queue may be, and what happens then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    messages: Option<u64>,
+    bytes: Option<u64>,
+    on_full: OnFull,
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    key: &'static str,
+    max: u64,
+}
+
+impl Limits {
+    /// `None` where there are none.
+    pub fn of(settings: &Settings) -> Option<Limits> {
+        let (messages, bytes) = (settings.max_messages(), settings.max_bytes());
+        (messages.is_some() || bytes.is_some()).then(|| Limits { messages, bytes, on_full: settings.on_full() })
+    }
+
+    /// Which limit `load` on top of `held` would pass.
+    fn passed(&self, held: Held, load: Load) -> Option<Full> {
+        let over = |key, max: Option<u64>, held: u64, more: u64| {
+            let max = max.filter(|max| held.saturating_add(more) > *max)?;
+            Some(Full { key, max })
+        };
+        over("max_messages", self.messages, held.messages, load.messages)
+            .or_else(|| over("max_bytes", self.bytes, held.bytes, load.bytes))
+    }
+}
+
+/// How long a send has waited for room, and how much longer it will.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    began: Instant,
+    pause: Duration,
+}
+
+impl Waiting {
+    pub fn new() -> Waiting {
+        Waiting { began: Instant::now(), pause: PAUSE_FIRST }
+    }
+
+    /// Sleeps before the next look.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when it is not to wait, or not any longer.
+    pub fn pause(&mut self, queue: &Queue, limits: Limits, full: Full, took: Duration) -> Result<()> {
+        let Full { key, max } = full;
+        let why = format!("the queue is full: {key} is {max}");
+        let waited = self.began.elapsed();
+        let left = match (queue.block, limits.on_full) {
+            (None, OnFull::Block) => Duration::MAX,
+            (None, _) => return Err(queue.over(key, why)),
+            (Some(block), _) => block.saturating_sub(waited),
+        };
+        if left.is_zero() {
+            return Err(queue.over(key, format!("{why}, and no room came within the time of --block")));
+        }
+        std::thread::sleep(self.pause.max(took * PAUSE_FACTOR).min(left));
+        self.pause = (self.pause * 2).min(PAUSE_LAST);
+        Ok(())
+    }
+}
+
+impl Queue {
+    /// Lets sends of this process wait for room in a full queue for so long, whatever `on_full` says.
+    pub fn block_for(&mut self, wait: Duration) {
+        self.block = Some(wait);
+    }
+
+    /// Whether it has a limit of what it holds.
+    pub(super) fn is_limited(&self) -> bool {
+        Limits::of(&self.settings).is_some()
+    }
+
+    fn over(&self, key: &'static str, why: String) -> Error {
+        Error::Limit { path: self.path().to_path_buf(), key, why }
+    }
+
+    /// The limits as `queue.json` says now: a person may raise them while a send waits.
+    fn limits_now(&self) -> Result<Option<Limits>> {
+        Ok(Limits::of(&read_settings(&self.disk, &self.dir)?.0))
+    }
+
+    /// Waits until there is room, as `on_full` and `block` say, before a message is made whole: one that is killed while it
+    /// waits was never sent. The limits that hold come back.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when there is none.
+    pub(super) fn await_room(&self, load: Load, waiting: &mut Waiting) -> Result<Option<Limits>> {
+        let mut limits = Limits::of(&self.settings);
+        while let Some(now) = limits {
+            if now.on_full == OnFull::Drop {
+                // Room is made when it is taken.
+                return Ok(limits);
+            }
+            let began = Instant::now();
+            let full = self.admit(&mut Seq::lock(self)?, now, load)?;
+            match full {
+                None => return Ok(limits),
+                Some(full) => waiting.pause(self, now, full, began.elapsed())?,
+            }
+            limits = self.limits_now()?;
+        }
+        Ok(None)
+    }
+
+    /// Does `then` under the lock of `seq` when there is room for `load`, and counts it; waits for room as
+    /// [`Queue::await_room`] does.
+    pub(super) fn reserve<T>(&self, load: Load, then: impl Fn() -> Result<T>) -> Result<T> {
+        let mut waiting = Waiting::new();
+        let mut limits = Limits::of(&self.settings);
+        while let Some(now) = limits {
+            let began = Instant::now();
+            let mut seq = Seq::lock(self)?;
+            match self.admit(&mut seq, now, load)? {
+                None => {
+                    let done = then()?;
+                    seq.hold(load.messages, load.bytes);
+                    seq.save()?;
+                    return Ok(done);
+                }
+                Some(full) => {
+                    drop(seq);
+                    waiting.pause(self, now, full, began.elapsed())?;
+                }
+            }
+            limits = self.limits_now()?;
+        }
+        then()
+    }
+
+    /// Whether so much more fits; what the bound says of it, or a fresh count. A queue that drops makes room.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for what can never fit.
+    pub(super) fn admit(&self, seq: &mut Seq<'_>, limits: Limits, load: Load) -> Result<Option<Full>> {
+        if let Some(Full { key, max }) = limits.passed(Held::default(), load) {
+            let what = if key == "max_bytes" { load.bytes } else { load.messages };
+            return Err(self.over(key, format!("{what} at once can never fit: {key} is {max}")));
+        }
+        let known = seq.held().filter(|held| limits.bytes.is_none() || held.bytes != Held::UNCOUNTED);
+        let mut held = match known {
+            Some(held) if limits.passed(held, load).is_none() || fresh(held, self.disk.now()) => held,
+            _ => {
+                let counted = self.count_held(limits)?;
+                seq.count_is(counted)?;
+                counted
+            }
+        };
+        let mut full = limits.passed(held, load);
+        if full.is_some() && limits.on_full == OnFull::Drop {
+            self.drop_oldest(seq, &|held| limits.passed(held, load).is_some())?;
+            held = seq.held().unwrap_or(held);
+            full = limits.passed(held, load);
+        }
+        Ok(full)
+    }
+
+    /// What comes back into a queue without asking for room counts all the same.
+    pub(super) fn readmit(&self, bytes: u64) -> Result<()> {
+        if !self.is_limited() {
+            return Ok(());
+        }
+        let mut seq = Seq::lock(self)?;
+        seq.hold(1, bytes);
+        seq.save()
+    }
+
+    /// Adds a message that is about to be published to the bound, where there is one.
+    pub(super) fn weigh(&self, seq: &mut Seq<'_>, dir: &Dir, file_name: &str) -> Result<()> {
+        if let Some(limits) = Limits::of(&self.settings) {
+            let sized = limits.bytes.is_some();
+            let bytes = if sized { self.disk.stat_at(dir, file_name)?.size } else { Held::UNCOUNTED };
+            seq.hold(1, bytes);
+        }
+        Ok(())
+    }
+
+    /// Counts what is in the queue. Messages are claimed and put back meanwhile, so what is claimed is looked at first and
+    /// last: missed is only what moves to and fro within one count.
+    fn count_held(&self, limits: Limits) -> Result<Held> {
+        let began = Instant::now();
+        let sized = limits.bytes.is_some();
+        let mut seen: HashMap<Time, u64> = HashMap::new();
+        for state in [State::Claimed, State::Delayed, State::Ready, State::Claimed] {
+            self.each_place(state, |place, dir| {
+                let size = if sized { self.size_of(dir, &place.file_name)? } else { 0 };
+                let known = seen.entry(place.id().time()).or_default();
+                *known = size.max(*known);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        let mut held = Held { messages: seen.len() as u64, bytes: seen.values().sum(), fresh_until: Time::default() };
+        self.count_committed(sized, &mut held)?;
+        if !sized {
+            held.bytes = Held::UNCOUNTED;
+        }
+        let took = began.elapsed();
+        if took > SLOW_COUNT {
+            held.fresh_until = self.disk.now().plus((took * FRESH_FACTOR).min(FRESH_LONGEST));
+        }
+        Ok(held)
+    }
+
+    /// Batches that were committed and are not published yet. Their renames need the lock that the caller has.
+    fn count_committed(&self, sized: bool, held: &mut Held) -> Result<()> {
+        let tmp = self.tmp_dir()?;
+        for (name, kind) in self.disk.names(&tmp)? {
+            if kind != Kind::Dir || !name.to_str().is_some_and(is_base32) {
+                continue;
+            }
+            let Some(batch) = self.there(self.disk.open_dir(&tmp, &name))? else { continue };
+            if self.there(self.disk.stat_at(&batch, COMMIT))?.is_none() {
+                continue;
+            }
+            for (shard, kind) in self.disk.names(&batch)? {
+                if kind != Kind::Dir {
+                    continue;
+                }
+                let Some(shard) = self.there(self.disk.open_dir(&batch, &shard))? else { continue };
+                for (part, _) in self.disk.names(&shard)? {
+                    let Some(part) = part.to_str().filter(|part| Part::parse(part).is_some()) else { continue };
+                    held.messages += 1;
+                    held.bytes += if sized { self.size_of(&shard, part)? } else { 0 };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn size_of(&self, dir: &Dir, file_name: &str) -> Result<u64> {
+        Ok(self.there(self.disk.stat_at(dir, file_name))?.map_or(0, |stat| stat.size))
+    }
+
+    /// What may have gone meanwhile.
+    fn there<T>(&self, step: crate::fs::Result<T>) -> Result<Option<T>> {
+        match step {
+            Err(error) if error.missing() => Ok(None),
+            step => Ok(Some(step?)),
+        }
+    }
+
+    /// Drops ready messages, the oldest of the lowest priority first, as long as `wanting` of what is then held. One that
+    /// somebody is about to claim is passed over, and so is a group's ticket, which stands for more than itself.
+    ///
+    /// Killed on the way: what was dropped is gone, and counted but for the last one.
+    fn drop_oldest(&self, seq: &mut Seq<'_>, wanting: &dyn Fn(Held) -> bool) -> Result<()> {
+        let priorities: Vec<Priority> = Priority::all().collect();
+        for &priority in priorities.iter().rev() {
+            let Some(top) = self.maybe_dir(&ready_priority(priority))? else { continue };
+            for bucket in self.bucket_names(&top)? {
+                let Some(dir) = self.there(self.disk.open_dir(&top, &bucket))? else { continue };
+                for (file_name, kind) in self.disk.names(&dir)? {
+                    if !seq.held().is_some_and(wanting) {
+                        return Ok(());
+                    }
+                    let Some(file_name) = file_name.to_str().filter(|_| kind == Kind::File) else { continue };
+                    let ticket = |name: &Name| matches!(name.group, Some(Grouped::Ticket(_)));
+                    if Name::parse(file_name).is_some_and(|name| !ticket(&name)) {
+                        self.drop_one(seq, &dir, file_name)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_one(&self, seq: &mut Seq<'_>, dir: &Dir, file_name: &str) -> Result<()> {
+        let file = match self.disk.open(dir, file_name, Access::Read) {
+            Err(error) if error.missing() || super::claim::foreign(&error) => return Ok(()),
+            opened => opened?,
+        };
+        if !self.disk.try_lock(&file)? || !super::send::same(&self.disk, dir, file_name, &file)? {
+            return Ok(());
+        }
+        let stat = self.disk.stat(&file)?;
+        if stat.kind != Kind::File || stat.links != 1 {
+            return Ok(());
+        }
+        if self.there(self.disk.unlink(dir, file_name))?.is_some() {
+            seq.release(1, stat.size);
+            seq.tally(|totals| totals.dropped += 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a slow count still stands.
+fn fresh(held: Held, now: Time) -> bool {
+    now < held.fresh_until && held.fresh_until.since(now) <= FRESH_LONGEST
+}

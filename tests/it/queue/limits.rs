@@ -1,0 +1,147 @@
+//! Limits, where the disk and the clock are the test's.
+
+use super::world::{Q, claim_one};
+use crate::support::memory::Machine;
+use mq::fs::Disk;
+use mq::queue::name::{Lease, State};
+use mq::queue::{Again, Counting, Envelope, Error, Queue, Settings};
+use std::path::Path;
+
+fn queue(machine: &Machine, said: &[(&str, &str)]) -> Queue {
+    let disk: Disk = machine.disk();
+    let mut settings = Settings::default();
+    for (key, value) in said {
+        settings.set(key, value).unwrap();
+    }
+    Queue::create(&disk, Path::new(Q), &settings).unwrap().0
+}
+
+fn send(queue: &Queue, body: &[u8]) -> Result<(), Error> {
+    let mut draft = queue.draft(Envelope::default())?;
+    draft.write(body)?;
+    draft.publish().map(drop)
+}
+
+#[track_caller]
+fn refused<T>(by: &str, sent: Result<T, Error>) {
+    match sent {
+        Err(Error::Limit { key, .. }) => assert_eq!(key, by),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+fn held(queue: &Queue, state: State) -> usize {
+    let mut count = 0;
+    queue
+        .each_place(state, |_, _| {
+            count += 1;
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+        .unwrap();
+    count
+}
+
+#[test]
+fn a_send_leaves_the_room_that_settling_needs() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[("min_free", "1M,10"), ("backoff", "1s")]);
+    send(&queue, b"a").unwrap();
+    send(&queue, b"b").unwrap();
+    machine.set_free((1 << 20) - 1, Some(100));
+    refused("min_free", send(&queue, b"c"));
+    refused("min_free", queue.batch().unwrap().begin(&Envelope::default()));
+    machine.set_free(1 << 20, Some(10));
+    refused("min_free", send(&queue, b"c"));
+    // What is there can be settled all the same.
+    claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap();
+    claim_one(&queue, Lease::Live).unwrap().nack(&queue, Again::Backoff, Counting::Counted, None).unwrap();
+    machine.set_free(1 << 20, Some(11));
+    send(&queue, b"c").unwrap();
+    machine.set_free(1 << 20, None);
+    send(&queue, b"d").unwrap();
+    assert!(machine.files("/q/tmp").is_empty(), "{}", machine.listing(Q));
+}
+
+#[test]
+fn the_room_is_looked_at_again_while_much_is_written() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[("min_free", "1M")]);
+    let mut draft = queue.draft(Envelope::default()).unwrap();
+    draft.write(&[b'x'; 1000]).unwrap();
+    machine.set_free(1 << 20, Some(1 << 20));
+    let piece = vec![b'x'; 256 << 10];
+    refused("min_free", (0..8).try_for_each(|_| draft.write(&piece)));
+    drop(draft);
+    machine.set_free(1 << 30, Some(1 << 20));
+    let mut batch = queue.batch().unwrap();
+    batch.begin(&Envelope::default()).unwrap();
+    machine.set_free(1 << 30, Some(1000));
+    refused("min_free", (0..100).try_for_each(|_| batch.begin(&Envelope::default())));
+    drop(batch);
+    assert!(machine.files("/q/tmp").is_empty(), "{}", machine.listing(Q));
+}
+
+/// Between the commit of a batch and its last rename others may count the queue: it is full for them already.
+#[test]
+fn a_batch_that_is_committed_counts() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[("max_messages", "5")]);
+    send(&queue, b"one").unwrap();
+    let other = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+    let mut batch = queue.batch().unwrap();
+    for _ in 0..4 {
+        batch.begin(&Envelope::default()).unwrap();
+    }
+    // Written, and not committed: nobody knows whether it ever will be.
+    send(&other, b"two").unwrap();
+    refused("max_messages", batch.publish(|_| ()));
+    let mut batch = queue.batch().unwrap();
+    for _ in 0..3 {
+        batch.begin(&Envelope::default()).unwrap();
+    }
+    let mut first = true;
+    let published = batch.publish(|_| {
+        if std::mem::take(&mut first) {
+            // The lock of seq is not ours here, so this one finds it locked, or the queue full.
+            assert!(matches!(send(&other, b"too many"), Err(Error::Limit { .. } | Error::Busy { .. })));
+        }
+    });
+    assert!(published.unwrap().is_none());
+    assert_eq!(held(&queue, State::Ready), 5);
+    refused("max_messages", send(&other, b"too many"));
+}
+
+/// A bound that is too high, after kills and acknowledgements, is found out and refuses nothing.
+#[test]
+fn a_bound_is_counted_anew_before_it_refuses() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[("max_messages", "3")]);
+    for round in 0..20_u8 {
+        send(&queue, &[round]).unwrap();
+        claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap();
+    }
+    for _ in 0..3 {
+        send(&queue, b"stays").unwrap();
+    }
+    refused("max_messages", send(&queue, b"too many"));
+    // Another boot, on which nobody has counted yet.
+    machine.reboot();
+    refused("max_messages", send(&queue, b"too many"));
+}
+
+/// What was sent while there was no limit counts when there is one again.
+#[test]
+fn a_bound_does_not_outlive_its_limit() {
+    let machine = Machine::new(1);
+    let mut queue = queue(&machine, &[("max_messages", "5")]);
+    send(&queue, b"one").unwrap();
+    queue.configure(|settings| settings.unset("max_messages")).unwrap();
+    let mut batch = queue.batch().unwrap();
+    for _ in 0..10 {
+        batch.begin(&Envelope::default()).unwrap();
+    }
+    assert!(batch.publish(|_| ()).unwrap().is_none());
+    queue.configure(|settings| settings.set("max_messages", "6")).unwrap();
+    refused("max_messages", send(&queue, b"too many"));
+}
