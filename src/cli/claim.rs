@@ -8,8 +8,8 @@ use super::queues::{Named, Spot};
 use super::{Globals, extend};
 use crate::fs::Watch;
 use crate::queue::name::Lease;
-use crate::queue::{Again, Claim, Counting, Found, Nothing, Pause, Queue, Scout};
-use crate::time::{Time, parse_duration};
+use crate::queue::{Again, Claim, Counting, Found, HeldBack, Nothing, Pause, Queue, Scout, key};
+use crate::time::{Time, format_duration, parse_duration};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -77,9 +77,31 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
             return Ok(Exit::Done);
         }
         if !waiting.pause(&queue, nothing)? {
+            if let Some(why) = nothing.held_back {
+                globals.talk(&held_back(&queue, &spot, why));
+            }
             return Ok(Exit::Nothing);
         }
         scout.woken();
+    }
+}
+
+/// Why a queue that is not empty gives nothing out.
+fn held_back(queue: &Queue, spot: &Spot, why: HeldBack) -> String {
+    let value = |name: &str| key(name).map(|key| queue.settings().value(key)).unwrap_or_default();
+    match why {
+        HeldBack::Rate(then) => {
+            let wait = then.since(queue.disk().now());
+            format!(
+                "{} gives out no more than {}: the next one in {}",
+                spot.label,
+                value("rate"),
+                format_duration(wait)
+            )
+        }
+        HeldBack::InFlight => {
+            format!("{} has {} messages claimed, as many as max_in_flight allows", spot.label, value("max_in_flight"))
+        }
     }
 }
 

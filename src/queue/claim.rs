@@ -3,6 +3,8 @@
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
 use super::name::{ClaimedName, Lease, Name, Priority, State, Token, ready_priority};
+use super::pace::{Gate, HeldBack};
+use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, Kind};
@@ -27,6 +29,8 @@ pub struct Nothing {
     pub busy: bool,
     /// The next timed lease ends then.
     pub next_expiry: Option<Time>,
+    /// A message is ready, and the queue gives none out now: it is not empty.
+    pub held_back: Option<HeldBack>,
 }
 
 /// What one process remembers from claim to claim, so that a bucket is listed once and not for each of its messages.
@@ -36,6 +40,8 @@ pub struct Scout {
     /// Nothing in `delayed/` is due before then, unless somebody touched `wake`.
     quiet_until: Option<Time>,
     claims: u32,
+    /// The look at hand found a message that the queue does not give out now, and went no further.
+    held_back: Option<HeldBack>,
 }
 
 #[derive(Debug)]
@@ -63,6 +69,7 @@ pub(super) enum Try {
     Claimed(Box<Claim>),
     Busy,
     Gone,
+    HeldBack(HeldBack),
 }
 
 /// How often to look again, a millisecond apart, when the only ready messages were locked: their sender or claimer is in
@@ -89,6 +96,7 @@ impl Queue {
                 Ok(next) => (next, None),
                 Err(error) => (None, Some(error)),
             };
+            scout.held_back = None;
             let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
@@ -98,7 +106,11 @@ impl Queue {
                 return Ok(Found::Claim(claim));
             }
             scout.cursor = None;
-            let (recovered, left) = self.recover_all();
+            let (recovered, left) = match scout.held_back {
+                // It is not said that there is nothing: a few entries at a time are enough to find who is gone.
+                Some(_) => self.recover_some(SLICE),
+                None => self.recover_all(),
+            };
             let failed = failed.or(undue).or(left);
             if recovered.published > 0 {
                 continue;
@@ -106,7 +118,8 @@ impl Queue {
             if let Some(error) = failed {
                 return Err(error);
             }
-            if (busy || recovered.contended) && looks < BUSY_LOOKS {
+            let held_back = scout.held_back;
+            if (busy || recovered.contended) && held_back.is_none() && looks < BUSY_LOOKS {
                 looks += 1;
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
@@ -115,7 +128,11 @@ impl Queue {
                 continue;
             }
             self.still_here()?;
-            return Ok(Found::Nothing(Nothing { next_due, busy, next_expiry: recovered.next_expiry }));
+            let next_due = match held_back {
+                Some(HeldBack::Rate(then)) => Some(next_due.map_or(then, |due| due.min(then))),
+                _ => next_due,
+            };
+            return Ok(Found::Nothing(Nothing { next_due, busy, next_expiry: recovered.next_expiry, held_back }));
         }
     }
 
@@ -157,6 +174,9 @@ impl Queue {
                     Ok((Some(claim), _)) => return (Some(claim), None, false),
                     Ok((None, skipped)) => busy |= skipped,
                     Err(error) => failed = failed.or(Some(error)),
+                }
+                if scout.held_back.is_some() {
+                    return (None, failed, busy);
                 }
             }
         }
@@ -205,6 +225,10 @@ impl Queue {
                     Ok(Try::Claimed(claim)) => return Ok((Some(claim), false)),
                     Ok(Try::Busy) => busy = true,
                     Ok(Try::Gone) => (),
+                    Ok(Try::HeldBack(why)) => {
+                        scout.held_back = Some(why);
+                        return failed.map_or(Ok((None, busy)), Err);
+                    }
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
@@ -285,15 +309,23 @@ impl Queue {
         if self.expired(&message)? {
             return self.expire(dir, file_name, &name, &message).map(|()| Try::Gone);
         }
+        let permit = match self.pass()? {
+            Gate::Open(permit) => permit,
+            Gate::Shut(why) => return Ok(Try::HeldBack(why)),
+        };
         if let Lease::Timed(_) = lease {
             disk.touch(message.file())?;
         }
         let token = Token::new(disk.random()?);
         let claimed = ClaimedName { name: Name { attempts: name.attempts.next(), ..name }, lease, token };
         match self.move_claimed(dir, file_name, &claimed) {
-            Err(error) if error.missing() => return Ok(Try::Gone),
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(Try::Gone);
+            }
             moved => moved?,
         }
+        drop(permit);
         if self.settings.sync() == Sync::All {
             self.flush(message.file(), self.claimed_dir()?)?;
         }

@@ -20,6 +20,8 @@ pub const QUEUE_JSON: &str = "queue.json";
 pub const SEQ: &str = "seq";
 pub const WAKE: &str = "wake";
 pub const PAUSED: &str = "paused";
+/// Through its lock all claimers pass, in a queue that says how fast or how many at once.
+pub const PACE: &str = "pace";
 pub const TMP: &str = "tmp";
 /// Requests to cancel what is claimed; there only while there are any.
 pub const CANCEL: &str = "cancel";

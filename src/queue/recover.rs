@@ -31,7 +31,7 @@ pub struct Recovered {
 }
 
 /// How many entries of each directory a slice looks at.
-const SLICE: usize = 16;
+pub(super) const SLICE: usize = 16;
 
 impl Queue {
     /// Goes through `tmp/` and `claimed/` whole. One entry that fails does not hide the others; the first failure comes back
@@ -56,7 +56,7 @@ impl Queue {
         let _ = self.recover_some(SLICE);
     }
 
-    fn recover_some(&self, most: usize) -> (Recovered, Option<Error>) {
+    pub(super) fn recover_some(&self, most: usize) -> (Recovered, Option<Error>) {
         let mut recovered = Recovered::default();
         let mut failed = None;
         let sends = self.recover_sends(most, &mut recovered, &mut failed);

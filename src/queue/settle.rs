@@ -205,6 +205,7 @@ impl Claim {
         if self.ticket.is_some() {
             queue.wake();
         }
+        queue.room_in_flight();
         settled
     }
 
@@ -307,6 +308,7 @@ impl Claim {
         if self.ticket.is_some() {
             queue.wake();
         }
+        queue.room_in_flight();
         if matches!(settled, Ok(Settled::Dead)) {
             // A count for people: no reason to fail, or to say that the message is not dead.
             let _ = Seq::lock(queue).and_then(|mut seq| seq.count(0, 1));
@@ -326,6 +328,7 @@ impl Claim {
             None => queue.set_aside(queue.claimed_dir()?, &self.name.to_string(), why),
         };
         self.release(queue);
+        queue.room_in_flight();
         aside
     }
 
@@ -337,6 +340,7 @@ impl Claim {
         queue.disk.touch(self.lock_file())?;
         let wanted = ClaimedName { lease: Lease::Timed(lease.unwrap_or(had)), ..self.name.clone() };
         if wanted.lease != self.name.lease {
+            let _count = queue.hold_count()?;
             match queue.disk.rename(dir, self.name.to_string(), dir, wanted.to_string()) {
                 Err(error) if error.missing() => return Err(Error::Lost { id: self.id() }),
                 renamed => renamed?,

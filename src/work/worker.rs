@@ -22,7 +22,7 @@ use super::verdict::Stopped;
 use super::{Ended, Totals, Why};
 use crate::fs::Watch;
 use crate::queue::name::Lease;
-use crate::queue::{Claim, Error, Found, Nothing, Queue, Scout};
+use crate::queue::{Claim, Error, Found, HeldBack, Nothing, Queue, Scout};
 use crate::time::Time;
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -262,10 +262,14 @@ impl Worker<'_> {
             Found::Claim(claim) => self.queue.unless_paused(claim),
             Found::Nothing(nothing) => {
                 self.relieved();
-                if self.drained()? {
+                if nothing.held_back.is_none() && self.drained()? {
                     self.end = Some(Why::Drained);
                 }
                 self.rest(nothing);
+                if let Some(HeldBack::Rate(_)) = nothing.held_back {
+                    // What happens in the queue meanwhile changes nothing.
+                    self.rest_until = self.look_at;
+                }
                 Ok(None)
             }
         }

@@ -158,7 +158,7 @@ impl Check<'_, '_> {
                 continue;
             };
             let wanted = match text {
-                name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED => Some(Kind::File),
+                name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED | name::PACE => Some(Kind::File),
                 text if [name::GROUPS, name::CANCEL].contains(&text) || name::DIRS.contains(&text) => Some(Kind::Dir),
                 _ => None,
             };

@@ -4,6 +4,7 @@ use super::super::claim::{Try, foreign};
 use super::super::error::{Error, Result};
 use super::super::message::{self, Content, Message};
 use super::super::name::{Attempts, ClaimedName, GroupMark, Lease, Name, Token};
+use super::super::pace::Gate;
 use super::super::send::same;
 use super::super::settle::{Claim, Ticket};
 use super::super::{OnDead, OnExpire, Queue, Sync};
@@ -64,15 +65,23 @@ impl Queue {
             }
             self.expire(&spot.dir, &spot.file_name, &ended, &message)?;
         };
+        let permit = match self.pass()? {
+            Gate::Open(permit) => permit,
+            Gate::Shut(why) => return Ok(Try::HeldBack(why)),
+        };
         if let Lease::Timed(_) = lease {
             disk.touch(&ticket)?;
         }
         let taken = Name { attempts: attempts.next(), ..spot.name.as_ticket(mark) };
         let claimed = ClaimedName { name: taken, lease, token: Token::new(disk.random()?) };
         match self.move_claimed(dir, file_name, &claimed) {
-            Err(error) if error.missing() => return Ok(Try::Gone),
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(Try::Gone);
+            }
             moved => moved?,
         }
+        drop(permit);
         if self.settings.sync() == Sync::All {
             self.flush(&ticket, self.claimed_dir()?)?;
         }

@@ -44,6 +44,7 @@ impl Claim {
         } else {
             // With no more than the receipt, one rename decides between us and everybody else.
             let ended = ClaimedName { lease: marked, ..self.name.clone() };
+            let _count = queue.hold_count()?;
             match queue.disk.rename(dir, &name, dir, ended.to_string()) {
                 Err(error) if error.missing() => return Ok(None),
                 renamed => renamed?,

@@ -100,7 +100,7 @@ fn the_fields_are_those_of_a_message() {
     let place = Place::new();
     let output = place.bash(
         "mq create ./jobs
-        mq send ./jobs -q -H A=1 --content-type text/plain --delay 1h x
+        mq send ./jobs -q -H A=1 --content-type text/plain --delay 1h --ttl 1d x
         head -n 1 jobs/delayed/*/* | jq -r 'keys_unsorted[]'",
     );
     let found = String::from_utf8(output.stdout).unwrap();

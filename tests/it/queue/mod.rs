@@ -9,6 +9,7 @@ mod meanwhile;
 mod mess;
 mod model;
 mod odd;
+mod pace;
 mod protections;
 mod reference;
 mod survey;

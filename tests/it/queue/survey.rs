@@ -51,7 +51,7 @@ impl Survey {
         for path in machine.files(queue) {
             let parts: Vec<&str> = path.split('/').collect();
             match parts.as_slice() {
-                ["queue.json" | "seq" | "wake" | "paused"] => (),
+                ["queue.json" | "seq" | "wake" | "paused" | "pace"] => (),
                 ["cancel", name] if !name.is_empty() => survey.litter.push(path),
                 [name] if name.starts_with("control-") => survey.litter.push(path),
                 ["groups", mark, "ticket"] => survey.tickets.push(Ticket {

@@ -43,6 +43,7 @@ pub const VERBS: &[Verb] = &[
     verb("claim of what became due", due, claim),
     verb("claim of an expired message", expired, claim_expired),
     verb("claim of an expired message that is dropped", dropping, claim_dropped),
+    verb("claim at a rate", paced, claim),
     verb("send to a queue with a limit", bounded, |world, disk| world.send(disk, Q, b"new", Envelope::default())),
     verb("send a batch to a queue with a limit", bounded, send_batch),
     verb("redrive in a queue with a limit", |world| (bounded(world), buried(world)).1, redrive),
@@ -321,6 +322,14 @@ fn claim(world: &mut World, disk: &Disk) -> Result<()> {
 
 fn claim_timed(world: &mut World, disk: &Disk) -> Result<()> {
     world.claim_timed(disk, Duration::from_secs(60)).map(drop)
+}
+
+/// A queue whose claims pass through the file `pace`.
+fn paced(world: &mut World) {
+    let set = |key: &str, value: &str| world.open().configure(|settings| settings.set(key, value)).unwrap();
+    set("rate", "1000/s");
+    set("burst", "1000");
+    set("max_in_flight", "1000");
 }
 
 /// A queue that counts what it holds.

@@ -7,6 +7,7 @@ mod ends;
 mod job;
 mod lease;
 mod outcome;
+mod pace;
 mod pause;
 mod pausing;
 mod protections;
