@@ -119,7 +119,7 @@ const JSON: &str = "\
 ls, show, claim, stats, dlq ls and fsck have --json: one object a line, parts that do not apply left out.
 
   id uid queue state priority attempts max_attempts sent_at due_at lease_until held_by size_bytes headers
-  content_type group reason redrives                                     receipt in claim
+  content_type group expires_at reason redrives                          receipt in claim
   body or body_base64, history                                           with --full
   history: attempt started_at outcome exit|signal duration_s reason stderr
 
