@@ -1,6 +1,7 @@
 //! Limits, where the disk and the clock are the test's.
 
 use super::world::{Q, claim_one};
+use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Machine;
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
@@ -144,4 +145,33 @@ fn a_bound_does_not_outlive_its_limit() {
     assert!(batch.publish(|_| ()).unwrap().is_none());
     queue.configure(|settings| settings.set("max_messages", "6")).unwrap();
     refused("max_messages", send(&queue, b"too many"));
+}
+
+/// Between any two steps of a send somebody else may take the last room.
+#[test]
+fn two_senders_do_not_share_the_last_room() {
+    for n in 1..200 {
+        let machine = Machine::new(1);
+        drop(queue(&machine, &[("max_messages", "1")]));
+        let others = machine.disk();
+        let (steps, tape) = Injected::new(machine.process(), Plan::Healthy);
+        let steps = steps.meanwhile(n, move || {
+            let other = Queue::open(&others, Path::new(Q)).unwrap();
+            match send(&other, b"theirs") {
+                Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
+                Err(error) => panic!("{error}"),
+            }
+        });
+        let mine = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
+        match send(&mine, b"mine") {
+            Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(held(&mine, State::Ready), 1, "with somebody before step {n}:\n{}", tape.trace());
+        assert!(machine.files("/q/tmp").is_empty(), "{}", machine.listing(Q));
+        if tape.steps() < n {
+            return;
+        }
+    }
+    panic!("a send of so many steps");
 }
