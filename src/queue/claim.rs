@@ -74,7 +74,7 @@ pub(super) enum Try {
 
 /// How often to look again, a millisecond apart, when the only ready messages were locked: their sender or claimer is in
 /// the middle of its few calls. One that is still locked then is held by a job that has settled it already.
-pub(super) const BUSY_LOOKS: u32 = 20;
+const BUSY_LOOKS: u32 = 20;
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
 

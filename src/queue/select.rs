@@ -2,15 +2,17 @@
 
 use super::Queue;
 use super::browse::Place;
-use super::claim::BUSY_LOOKS;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
 use super::message::{self, Content, Depth, Message};
 use super::name::{Attempts, Grouped, Id, Lease, Name, Priority, State, WHY, home, ready_priority};
 use super::send::same;
 use super::seq::Seq;
-use crate::fs::{Access, Kind};
+use crate::fs::{Access, Dir, File, Kind};
 use std::time::Duration;
+
+/// How often to look again, a millisecond apart, when a ready message is locked.
+const BUSY_LOOKS: u32 = 20;
 
 /// What became of one message that was to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,27 +79,7 @@ impl Queue {
             return Err(Error::Elsewhere { path: to.path().to_path_buf() });
         }
         let Some(dir) = self.dir_of(place)? else { return Ok(Moved::Gone) };
-        let file = match disk.open(&dir, &place.file_name, Access::Write) {
-            Err(error) if error.missing() => return Ok(Moved::Gone),
-            opened => opened?,
-        };
-        let mut looks = 0;
-        while !disk.try_lock(&file)? {
-            // A claimer in the middle of its few calls: then it is gone from here, and not held here.
-            if place.state == State::Ready && looks < BUSY_LOOKS && same(disk, &dir, &place.file_name, &file)? {
-                looks += 1;
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            if !same(disk, &dir, &place.file_name, &file)? {
-                return Ok(Moved::Gone);
-            }
-            let by = disk.holder(&disk.stat(&file)?).map(|holder| holder.pid);
-            return Err(Error::Held { id: place.id(), by });
-        }
-        if !same(disk, &dir, &place.file_name, &file)? {
-            return Ok(Moved::Gone);
-        }
+        let Some(file) = self.hold(&dir, place)? else { return Ok(Moved::Gone) };
         if let (State::Ready, Some(Grouped::Message(mark))) = (place.state, place.name.group)
             && let Some(claim) = self.claim_of(&place.name, mark)?
         {
@@ -172,6 +154,32 @@ impl Queue {
                 Err(Error::Elsewhere { path: to.unwrap_or(self).path().to_path_buf() })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Locks a message where it stands, and looks again; `None` when it is not there any more.
+    fn hold(&self, dir: &Dir, place: &Place) -> Result<Option<File>> {
+        let disk = &self.disk;
+        let file = match disk.open(dir, &place.file_name, Access::Write) {
+            Err(error) if error.missing() => return Ok(None),
+            opened => opened?,
+        };
+        let mut looks = 0;
+        loop {
+            let locked = disk.try_lock(&file)?;
+            if !same(disk, dir, &place.file_name, &file)? {
+                return Ok(None);
+            }
+            if locked {
+                return Ok(Some(file));
+            }
+            // A claimer in the middle of its few calls will have it out of here in a moment.
+            if place.state != State::Ready || looks == BUSY_LOOKS {
+                let by = disk.holder(&disk.stat(&file)?).map(|holder| holder.pid);
+                return Err(Error::Held { id: place.id(), by });
+            }
+            looks += 1;
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
