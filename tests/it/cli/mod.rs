@@ -11,6 +11,7 @@ mod pop;
 mod protections;
 mod race;
 mod records;
+mod replay;
 mod send;
 mod settle;
 mod syscalls;

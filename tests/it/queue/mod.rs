@@ -12,6 +12,7 @@ mod odd;
 mod pace;
 mod protections;
 mod reference;
+mod retention;
 mod survey;
 mod verbs;
 mod world;

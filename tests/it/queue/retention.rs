@@ -1,0 +1,110 @@
+//! What is kept after an acknowledgement, where space is short, and how it goes when its time is over.
+
+use super::world::{PLAIN, Q, World, body_of, claim_one, urgent};
+use crate::support::inject::Plan;
+use mq::queue::name::{Lease, State};
+use mq::queue::{Envelope, Queue, Settled};
+use rustix::io::Errno;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn keeping() -> World {
+    let world = World::new(PLAIN, 1);
+    world.open().configure(|settings| settings.set("retain", "1h")).unwrap();
+    world
+}
+
+fn bodies(queue: &Queue, state: State) -> Vec<String> {
+    let mut bodies = Vec::new();
+    let each = |place: mq::queue::Place, _: &mq::fs::Dir| {
+        let body = queue.read(&place)?.map(|message| message.start(100)).transpose()?;
+        bodies.push(String::from_utf8(body.unwrap_or_default()).unwrap());
+        Ok(ControlFlow::Continue(()))
+    };
+    queue.each_place(state, each).unwrap();
+    bodies
+}
+
+#[test]
+fn an_ack_without_space_says_so_and_is_one_all_the_same() {
+    let mut unkept = 0;
+    for n in 1.. {
+        let world = keeping();
+        let claim = claim_one(&world.open(), Lease::Live).unwrap();
+        let (disk, tape) = world.injected(Plan::FailOnce(n, Errno::NOSPC));
+        // One step at a time: those of the opening, and then those that need space and those that do not.
+        let Ok(queue) = Queue::open(&disk, Path::new(Q)) else { continue };
+        match claim.ack(&queue) {
+            Ok(Settled::Unkept) => {
+                unkept += 1;
+                assert_eq!(bodies(&world.open(), State::Done), [""; 0]);
+            }
+            Ok(_) => assert_eq!(bodies(&world.open(), State::Done), ["plain 1"]),
+            // A system call that needs no space has failed for lack of it, which no file system does.
+            Err(_) => assert!(tape.struck()),
+        }
+        if !tape.struck() {
+            break;
+        }
+    }
+    assert!(unkept > 0, "space was never short");
+}
+
+#[test]
+fn a_young_one_in_the_oldest_bucket_keeps_no_old_one_alive() {
+    let mut world = keeping();
+    let disk = world.machine.disk();
+    let queue = world.open();
+    // One that stays in hand for long, then others, in later buckets.
+    world.send(&disk, Q, b"slow", urgent(7)).unwrap();
+    let slow = claim_one(&queue, Lease::Live).unwrap();
+    for body in [b"old 1", b"old 2", b"old 3"] {
+        world.machine.reboot();
+        world.send(&disk, Q, body, urgent(7)).unwrap();
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        assert_eq!(body_of(&claim).unwrap(), body);
+        claim.ack(&queue).unwrap();
+    }
+    world.machine.advance(HOUR / 2);
+    slow.ack(&queue).unwrap();
+    world.machine.advance(HOUR / 2 + Duration::from_secs(1));
+    assert_eq!(bodies(&queue, State::Done).len(), 4);
+    for n in 0.. {
+        assert!(n < 1000, "some are never looked at");
+        if bodies(&queue, State::Done) == ["slow"] {
+            break;
+        }
+        queue.recover().unwrap();
+    }
+    world.machine.advance(HOUR);
+    queue.recover().unwrap();
+    assert_eq!(bodies(&queue, State::Done), [""; 0]);
+}
+
+#[test]
+fn nothing_goes_before_its_time_or_without_the_setting() {
+    let mut world = keeping();
+    let disk = world.machine.disk();
+    let queue = world.open();
+    world.send(&disk, Q, b"kept", Envelope::default()).unwrap();
+    let mut acked = Vec::new();
+    for _ in 0..3 {
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        acked.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
+        claim.ack(&queue).unwrap();
+    }
+    world.machine.advance(HOUR - Duration::from_secs(1));
+    assert_eq!(queue.expire_done().unwrap(), 0);
+    queue.recover().unwrap();
+    assert_eq!(bodies(&queue, State::Done), acked);
+    world.open().configure(|settings| settings.unset("retain")).unwrap();
+    world.machine.advance(HOUR);
+    let later = world.open();
+    assert_eq!(later.expire_done().unwrap(), 0);
+    later.recover().unwrap();
+    assert_eq!(bodies(&later, State::Done), acked);
+    assert_eq!(queue.expire_done().unwrap(), 3);
+}
