@@ -116,10 +116,10 @@ killed, and those messages are delivered again at once by the next worker.
 ";
 
 const JSON: &str = "\
-ls, show, claim, stats, dlq ls and fsck have --json: one object a line, parts that do not apply left out.
+ls, show, claim, stats, replay, dlq ls and fsck have --json: one object a line, parts that do not apply left out.
 
   id uid queue state priority attempts max_attempts sent_at due_at lease_until held_by size_bytes headers
-  content_type group expires_at reason redrives                          receipt in claim
+  content_type group unique unique_until expires_at reason redrives      receipt in claim
   body or body_base64, history                                           with --full
   history: attempt started_at outcome exit|signal duration_s reason stderr
 

@@ -23,10 +23,10 @@ Examples:
   mq replay jobs --from 1764000000000000            that one, and all that were sent later
   mq ls jobs --state done --match ada --ids | mq replay jobs -
 
-Each becomes a new message with an id and a uid of its own, and the header Replay-Of: the uid of the old one. Body, headers,
-content type, priority and group are the same; it is ready at once, and never expires. All are sent, or none. What is kept
-stays where it is. Prints the id that each has among the kept ones; nothing selected is exit 1. One that is damaged is left
-out: exit 65.
+Each becomes a new message with an id and a uid of its own, and the header Replay-Of: the uid of the old one. Body,
+headers, content type, priority and group are the same; delay and expiry are not. All are sent, or none. What is kept
+stays where it is. Prints the id that each has among the kept ones; nothing selected is exit 1. One that is damaged is
+left out: exit 65.
 ";
 
 /// The arguments of `mq replay`.

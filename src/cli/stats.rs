@@ -197,6 +197,7 @@ fn several() -> Table {
         ("DELAYED", Align::Right),
         ("CLAIMED", Align::Right),
         ("DEAD", Align::Right),
+        ("DONE", Align::Right),
         ("DAMAGED", Align::Right),
         ("OLDEST", Align::Right),
         ("SENT", Align::Right),
@@ -212,6 +213,8 @@ fn row(label: &str, stats: &Stats) -> Vec<Cell> {
         number(stats.delayed, Tint::Waiting),
         number(stats.claimed, Tint::Busy),
         number(stats.dead, Tint::Bad),
+        // As with what is damaged: no column where no queue keeps any.
+        if stats.done == 0 { Cell::default() } else { stats.done.to_string().into() },
         damaged(stats),
         stats.oldest_ready_age.map(format_age).unwrap_or_default().into(),
         stats.sent_total.to_string().into(),
