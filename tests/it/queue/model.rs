@@ -4,7 +4,7 @@
 mod settling;
 
 use super::judge::fsck;
-use super::reference::{MAX_ATTEMPTS, Message, Reference, State};
+use super::reference::{MAX_ATTEMPTS, Message, RETAIN, Reference, State};
 use super::survey::Survey;
 use super::world::{OTHER, Q, body_of};
 use crate::support::memory::Machine;
@@ -75,6 +75,10 @@ impl Test {
         let machine = Machine::new(seed);
         let mut settings = Settings::default();
         settings.set("max_attempts", &MAX_ATTEMPTS.to_string()).unwrap();
+        let keeps = seed % 2 == 1;
+        if keeps {
+            settings.set("retain", &RETAIN.as_secs().to_string()).unwrap();
+        }
         for path in PATHS {
             Queue::create(&machine.disk(), Path::new(path), &settings).unwrap();
         }
@@ -82,7 +86,7 @@ impl Test {
         Test {
             rng: Rng::new(seed),
             machine,
-            reference: Reference::default(),
+            reference: Reference { keeps, ..Reference::default() },
             workers,
             receipts: Vec::new(),
             sent: 0,
@@ -311,13 +315,15 @@ impl Test {
 
     fn remove(&mut self) {
         let (at, queue) = self.queue();
-        let Some(place) = self.place(&queue, &[Dir::Ready, Dir::Delayed, Dir::Dead, Dir::Claimed]) else { return };
+        let Some(place) = self.place(&queue, &[Dir::Ready, Dir::Delayed, Dir::Dead, Dir::Done, Dir::Claimed]) else {
+            return;
+        };
         let body = self.body_at(at, &place);
         self.say(format!("remove {body:?} from {at}"));
         match queue.remove(&place) {
             Ok(Removed::Removed) if place.state != Dir::Claimed => {
                 self.reference.messages.remove(&body);
-                queue.count_removed(1).unwrap();
+                queue.count_removed(u64::from(place.state != Dir::Done)).unwrap();
             }
             Err(Error::Held { by, .. }) if place.state == Dir::Claimed => {
                 let live = matches!(self.message(&body).state, State::Live { .. });
@@ -362,7 +368,7 @@ impl Test {
         same(stats.ready + stats.delayed, count(|state| matches!(state, State::Ready | State::Delayed { .. })));
         same(stats.claimed, count(|state| matches!(state, State::Live { .. } | State::Timed { .. } | State::Orphaned)));
         same(stats.dead, count(|state| *state == State::Dead));
-        same((stats.done, stats.damaged), (0, 0));
+        same((stats.done, stats.damaged), (count(|state| matches!(state, State::Done { .. })), 0));
     }
 }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub const MAX_ATTEMPTS: u32 = 3;
+/// How long acknowledged messages are kept, where they are.
+pub const RETAIN: Duration = Duration::from_secs(1800);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -27,6 +29,10 @@ pub enum State {
     /// Its worker was killed. Whoever passes by takes it back.
     Orphaned,
     Dead,
+    /// Kept, not for longer than [`RETAIN`] from then on.
+    Done {
+        since: Time,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +58,8 @@ pub struct Past {
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     pub messages: BTreeMap<String, Message>,
+    /// Whether what was acknowledged is kept.
+    pub keeps: bool,
 }
 
 impl Message {
@@ -92,6 +100,18 @@ impl Message {
 }
 
 impl Reference {
+    /// A message is acknowledged: gone, or kept with the record of its success, if there is one.
+    pub fn acked(&mut self, body: &str, since: Time, recorded: bool) {
+        if !self.keeps {
+            self.messages.remove(body);
+        } else if let Some(message) = self.messages.get_mut(body) {
+            message.state = State::Done { since };
+            if recorded {
+                message.record(message.attempts, "ok", false);
+            }
+        }
+    }
+
     pub fn of(&self, queue: usize) -> impl Iterator<Item = (&String, &Message)> {
         self.messages.iter().filter(move |(_, message)| message.queue == queue)
     }
@@ -167,6 +187,9 @@ impl Reference {
                 }
             }
         }
+        // Whoever passes by may have removed what was kept for long enough.
+        let over = |state: &State| matches!(state, State::Done { since } if now.since(*since) > RETAIN);
+        self.messages.retain(|body, message| found.contains_key(body) || !over(&message.state));
         for (body, message) in &mut self.messages {
             match found.remove(body) {
                 None => wrong.push(format!("{body} is lost: {message:?}")),
@@ -199,6 +222,7 @@ impl Message {
             State::Delayed { due } => ("delayed", Some(due.micros())),
             State::Live { .. } | State::Timed { .. } | State::Orphaned => ("claimed", None),
             State::Dead => ("dead", None),
+            State::Done { .. } => ("done", None),
         };
         let history: Vec<Past> = seen
             .history

@@ -30,8 +30,10 @@ impl Test {
         let kind = self.rng.below(5);
         if kind < 2 {
             self.say("ack");
-            assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
-            self.reference.messages.remove(body);
+            let (since, recorded) = (self.now(), record.is_some());
+            let record = record.map(|record| Attempt { outcome: Outcome::Ok, ..record });
+            assert_eq!(claim.ack_recorded(queue, record).unwrap(), Settled::Acked);
+            self.reference.acked(body, since, recorded);
             return;
         }
         if kind == 2 {
@@ -122,8 +124,9 @@ impl Test {
         let attempt = claim.attempt();
         let acked = self.rng.one_in(2);
         if acked {
+            let since = self.now();
             assert_eq!(by_job.ack(&queue).unwrap(), Settled::Acked);
-            self.reference.messages.remove(&body);
+            self.reference.acked(&body, since, false);
         } else {
             let settled = by_job.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
             let message = self.message(&body);
@@ -133,10 +136,18 @@ impl Test {
         let queue = &self.workers[worker].queues[at];
         let record = Attempt::new(attempt, self.machine.now(), Outcome::Exit);
         let settled = match self.rng.one_in(2) {
-            true => claim.ack(queue).unwrap(),
+            true => {
+                let record = Attempt { outcome: Outcome::Ok, ..record };
+                let settled = claim.ack_recorded(queue, Some(record)).unwrap();
+                // What was put back did not succeed.
+                if acked && self.reference.keeps {
+                    self.message(&body).record(attempt, "ok", false);
+                }
+                settled
+            }
             false => {
                 let settled = claim.nack(queue, Again::Backoff, Counting::Counted, Some(record)).unwrap();
-                if !acked {
+                if !acked || self.reference.keeps {
                     self.message(&body).record(attempt, "exit", false);
                 }
                 settled
