@@ -121,11 +121,9 @@ impl Drop for Spawner {
 
 /// Which number each lease gets. One that has a number of that range already keeps it, so that no duplicate takes the place
 /// of a lease that is still to be duplicated.
-fn numbered(leases: &[BorrowedFd<'_>]) -> Vec<(i32, i32)> {
+fn numbered(leases: &[i32]) -> Vec<(i32, i32)> {
     let numbers = LEASE_FD..LEASE_FD + i32::try_from(leases.len()).unwrap_or(0);
-    let (at_home, others): (Vec<i32>, Vec<i32>) =
-        leases.iter().map(AsRawFd::as_raw_fd).partition(|lease| numbers.contains(lease));
-    let at_home: BTreeSet<i32> = at_home.into_iter().collect();
+    let (at_home, others): (BTreeSet<i32>, BTreeSet<i32>) = leases.iter().partition(|lease| numbers.contains(lease));
     let free = numbers.filter(|number| !at_home.contains(number));
     at_home.iter().map(|lease| (*lease, *lease)).chain(others.into_iter().zip(free)).collect()
 }
@@ -155,7 +153,8 @@ impl Actions {
                 check(libc::posix_spawn_file_actions_adddup2(raw, stderr.as_raw_fd(), 2))?;
             }
             // A duplicate is not close-on-exec, also where it is of itself (posix_spawn_file_actions_adddup2(3p)).
-            for (lease, number) in numbered(plumbing.leases) {
+            let leases: Vec<i32> = plumbing.leases.iter().map(AsRawFd::as_raw_fd).collect();
+            for (lease, number) in numbered(&leases) {
                 check(libc::posix_spawn_file_actions_adddup2(raw, lease, number))?;
             }
             if let Some(named) = plumbing.named {
@@ -189,6 +188,25 @@ fn seal_inherited() {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
         for fd in 3..i32::try_from(limit).unwrap_or(i32::MAX).min(64 << 10) {
             libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn no_lease_takes_the_place_of_another() {
+        for leases in [&[7, 8, 10, 11, 12][..], &[12, 11, 10], &[9], &[10], &[14, 13, 4, 5, 11], &[30, 31, 32]] {
+            let mut table: BTreeMap<i32, i32> = leases.iter().map(|lease| (*lease, *lease)).collect();
+            for (lease, number) in numbered(leases) {
+                table.insert(number, table[&lease]);
+            }
+            let ends = LEASE_FD..LEASE_FD + i32::try_from(leases.len()).unwrap();
+            let there: BTreeSet<i32> = ends.map(|number| table[&number]).collect();
+            assert_eq!(there, leases.iter().copied().collect(), "{leases:?}");
         }
     }
 }
