@@ -12,7 +12,10 @@ impl Worker<'_> {
     pub(super) fn take(&mut self, claim: Box<Claim>) {
         match self.done_before(&claim) {
             Ok(false) => (),
-            Ok(true) => return self.skip(*claim),
+            Ok(true) => {
+                self.skip(*claim);
+                return self.full_batch();
+            }
             Err(error) => return self.not_started(*claim, NotStarted::Short(error)),
         }
         let Some(batch) = self.options.batch else { return self.start(claim) };
@@ -20,6 +23,11 @@ impl Worker<'_> {
             self.gather_until = Instant::now().checked_add(batch.linger);
         }
         self.gathered.push(*claim);
+        self.full_batch();
+    }
+
+    /// Starts what was gathered once that is a whole batch, or all that `-n` allows.
+    fn full_batch(&mut self) {
         let left = self.options.until.count.map(|count| count.saturating_sub(self.handled));
         if self.gathered.len() >= self.batch_most || left.is_some_and(|left| self.gathered.len() as u64 >= left) {
             self.start_gathered();
