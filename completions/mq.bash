@@ -20,6 +20,9 @@ _mq() {
             mq,ack)
                 cmd="mq__subcmd__ack"
                 ;;
+            mq,cancel)
+                cmd="mq__subcmd__cancel"
+                ;;
             mq,cat)
                 cmd="mq__subcmd__cat"
                 ;;
@@ -114,7 +117,7 @@ _mq() {
 
     case "${cmd}" in
         mq)
-            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq replay rm purge move create config pause resume wait fsck completions complete help"
+            opts="-q -h -V --root --quiet --color --help --version send claim cat ack nack dead extend pop work ls show stats dlq replay cancel rm purge move create config pause resume wait fsck completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -148,6 +151,36 @@ _mq() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mq__subcmd__cancel)
+            opts="-q -h --root --quiet --color --reason --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -968,7 +1001,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__send)
-            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --group --priority --delay --at --ttl --flush --size --allow-empty --no-newline --ids --help"
+            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --group --priority --delay --at --ttl --block --flush --size --allow-empty --no-newline --ids --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1019,6 +1052,10 @@ _mq() {
                     return 0
                     ;;
                 --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --block)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1225,7 +1262,7 @@ _mq_complete() {
                 fi
                 return 0
                 ;;
-            -*) [[ ' --at --backoff --batch --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
+            -*) [[ ' --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
             *)
                 case $command in
                     '' | 'dlq') command=${command:+$command }$word ;;
@@ -1242,6 +1279,7 @@ _mq_complete() {
         *)
             case $command in
                 'ack') places=(-+) ;;
+                'cancel') places=(queues ids+) ;;
                 'cat') places=(queues ids) ;;
                 'claim') places=(queues) ;;
                 'completions') places=(-) ;;

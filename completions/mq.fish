@@ -46,6 +46,7 @@ complete -c mq -n "__fish_mq_needs_command" -f -a "show" -d 'Show messages with 
 complete -c mq -n "__fish_mq_needs_command" -f -a "stats" -d 'Count messages by state, with the ages of the oldest'
 complete -c mq -n "__fish_mq_needs_command" -f -a "dlq" -d 'List, show, redrive or purge dead messages'
 complete -c mq -n "__fish_mq_needs_command" -f -a "replay" -d 'Send acknowledged messages again, where a queue keeps them'
+complete -c mq -n "__fish_mq_needs_command" -f -a "cancel" -d 'Stop the jobs of messages, and dead-letter them'
 complete -c mq -n "__fish_mq_needs_command" -f -a "rm" -d 'Delete messages for good'
 complete -c mq -n "__fish_mq_needs_command" -f -a "purge" -d 'Delete messages for good'
 complete -c mq -n "__fish_mq_needs_command" -f -a "move" -d 'Move messages to another queue'
@@ -70,6 +71,7 @@ complete -c mq -n "__fish_mq_using_subcommand send" -s p -l priority -d '0 to 9,
 complete -c mq -n "__fish_mq_using_subcommand send" -l delay -d 'Deliver no sooner than after this time' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than then, like \'tomorrow 08:00\'' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l ttl -d 'Not delivered after this time: dead-lettered, or dropped' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l block -d 'How long to wait for room in a full queue' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish records this often, not all at the end' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only a body of exactly this size' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -265,6 +267,14 @@ complete -c mq -n "__fish_mq_using_subcommand replay" -l all -d 'All of them'
 complete -c mq -n "__fish_mq_using_subcommand replay" -l dry-run -d 'Send nothing: print the ids that would be sent'
 complete -c mq -n "__fish_mq_using_subcommand replay" -l json -d 'One JSON object a line, of the kept message'
 complete -c mq -n "__fish_mq_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq -n "__fish_mq_using_subcommand cancel" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
+complete -c mq -n "__fish_mq_using_subcommand cancel" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c mq -n "__fish_mq_using_subcommand cancel" -l reason -d 'Why, for the message\'s history' -r
+complete -c mq -n "__fish_mq_using_subcommand cancel" -l wait -d 'How long to wait for the holders' -r
+complete -c mq -n "__fish_mq_using_subcommand cancel" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c mq -n "__fish_mq_using_subcommand cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand rm" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
 complete -c mq -n "__fish_mq_using_subcommand rm" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -398,7 +408,7 @@ end
 
 # The words before the one at hand that are no options and no values of options: the command, and what it was given.
 function __mq_words
-    set -l valued --at --backoff --batch --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p
+    set -l valued --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p
     set -l skip
     for word in (commandline -opc)[2..]
         if test -n "$skip"
@@ -437,6 +447,8 @@ function __mq_queue
     echo $words[2]
 end
 
+complete -c mq -n "__mq_at 'cancel' 1" -f -a "(__mq_ask queues)"
+complete -c mq -n "__mq_at 'cancel' 2+" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'cat' 1" -f -a "(__mq_ask queues)"
 complete -c mq -n "__mq_at 'cat' 2" -f -a "(__mq_ask ids (__mq_queue))"
 complete -c mq -n "__mq_at 'claim' 1" -f -a "(__mq_ask queues)"

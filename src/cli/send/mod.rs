@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The media type of the bodies
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", hide_short_help = true)]
     content_type: Option<String>,
     /// Deliver in order, one at a time, among those of this key
     ///
@@ -100,7 +100,7 @@ pub struct Args {
     /// Publish only a body of exactly this size
     ///
     /// In bytes, or with K M G T; for what comes through a pipe that may break.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with_all = ["lines", "null", "jsonl"])]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, hide_short_help = true, conflicts_with_all = ["lines", "null", "jsonl"])]
     size: Option<u64>,
     /// An empty stdin is a message too
     #[arg(long, hide_short_help = true)]
