@@ -7,11 +7,13 @@
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
 use super::limits::{Gauge, Load};
+use super::message::{self, Content, Depth};
 use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Grouped, Id, Name, Part, Priority};
 use super::send::Writing;
 use super::seq::Seq;
+use super::unique::{Fresh, Key};
 use super::{Queue, Sync};
-use crate::fs::{Dir, Kind};
+use crate::fs::{Access, Dir, Kind};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -98,7 +100,7 @@ impl Batch<'_> {
             priority: envelope.priority.unwrap_or(Priority::DEFAULT),
             due: envelope.due,
             group: envelope.group.as_deref().map(GroupMark::of),
-            unique: envelope.unique.is_some(),
+            unique: envelope.unique.is_some() || envelope.derived_from.is_some(),
         };
         let uid = Uid::new(disk.random()?);
         let now = disk.now();
@@ -178,7 +180,9 @@ impl Queue {
                 .into_iter()
                 .filter_map(|(name, _)| Some((name.to_str()?.to_string(), Part::parse(name.to_str()?)?)))
                 .collect();
-            if !parts.is_empty() {
+            if parts.iter().any(|(_, part)| part.unique) {
+                self.roll_keyed(name, &shard_name.to_string_lossy(), &shard, &parts, each)?;
+            } else if !parts.is_empty() {
                 let mut seq = Seq::lock(self)?;
                 let names: Vec<Name> = parts
                     .iter()
@@ -207,6 +211,47 @@ impl Queue {
         }
         disk.unlink(dir, COMMIT)?;
         Ok(disk.remove_dir(tmp, name)?)
+    }
+
+    /// [`Queue::roll_forward`] where some have unique keys: one by one, since each may have to wait for what another one's
+    /// crash has left. One whose key is taken is not published, and `each` is not told of it.
+    fn roll_keyed(
+        &self,
+        batch: &str,
+        shard_name: &str,
+        shard: &Dir,
+        parts: &[(String, Part)],
+        each: &mut dyn FnMut(Id),
+    ) -> Result<()> {
+        for (file_name, part) in parts {
+            let Part { priority, due, group, .. } = *part;
+            let key = if part.unique { self.key_of(shard, file_name)? } else { None };
+            let mut seq = Seq::lock(self)?;
+            let Some((uid, key)) = key else {
+                each(self.publish(&mut seq, shard, file_name, priority, due, group)?);
+                continue;
+            };
+            let draft = format!("{batch}/{shard_name}/{file_name}");
+            let fresh = Fresh { from: shard, file_name, draft: &draft, uid: &uid, key: &key, priority, due, group };
+            if let Some(id) = self.publish_or_delete(seq, &fresh)? {
+                each(id);
+            }
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// The unique key in the header of a part.
+    fn key_of(&self, shard: &Dir, file_name: &str) -> Result<Option<(Uid, Key)>> {
+        let file = self.disk.open(shard, file_name, Access::Read)?;
+        let stat = self.disk.stat(&file)?;
+        match message::load(&self.disk, file, stat, Depth::Header)? {
+            Content::Message(message) => {
+                let key = Key::of_header(&message.header, self);
+                Ok(key.map(|key| (message.header.uid, key)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Deletes a batch that was never committed. The caller holds its lock.

@@ -103,12 +103,14 @@ impl Queue {
         };
         self.record_cancellation(place, &message, reason)?;
         let dead = home(State::Dead, &place.name, None);
+        let freeing = self.unique_release_begin(&message.header)?;
         match self.move_into(&dir, &place.file_name, &dead, &place.name.to_string()) {
             // What is due, or is put back, moves without our lock.
             Err(error) if error.missing() => return Ok(Cancelled::Gone),
             moved => moved?,
         }
         self.flush_moved(message.file(), &dead)?;
+        self.unique_release_end(freeing);
         // A count for people: no reason to fail.
         let _ = Seq::lock(self).and_then(|mut seq| seq.count(0, 1));
         Ok(Cancelled::Dead)
@@ -134,10 +136,14 @@ impl Queue {
         if let Some(message) = &message {
             self.record_cancellation(place, message, reason)?;
         }
+        let freeing = message.as_ref().map(|message| self.unique_release_begin(&message.header)).transpose()?;
         let Some(name) = self.marked(&dir, place, Lease::Buried)? else { return Ok(Cancelled::Gone) };
         let Some(name) = ClaimedName::parse(&name) else { return Ok(Cancelled::Gone) };
         // From here on recovery does the same.
         self.take_back(name, ticket)?;
+        if let Some(freeing) = freeing {
+            self.unique_release_end(freeing);
+        }
         if let Some(message) = message {
             self.flush_moved(message.file(), &home(State::Dead, &place.name, None))?;
         }

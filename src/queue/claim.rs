@@ -318,6 +318,9 @@ impl Queue {
         }
         let token = Token::new(disk.random()?);
         let claimed = ClaimedName { name: Name { attempts: name.attempts.next(), ..name }, lease, token };
+        if name.attempts == super::name::Attempts::default() {
+            self.unique_claimed(&message)?;
+        }
         match self.move_claimed(dir, file_name, &claimed) {
             Err(error) if error.missing() => {
                 permit.return_unused();

@@ -41,10 +41,12 @@ impl Queue {
                 self.bury(dir, file_name, name, message)?;
             }
             OnExpire::Drop => {
+                let freeing = self.unique_release_begin(&message.header)?;
                 match self.disk.unlink(dir, file_name) {
                     Err(error) if error.missing() => return Ok(()),
                     gone => gone?,
                 }
+                self.unique_release_end(freeing);
                 let _ = Seq::lock(self).and_then(|mut seq| seq.tally(|totals| totals.expired += 1));
             }
         }
@@ -59,11 +61,13 @@ impl Queue {
 
     fn bury(&self, dir: &Dir, file_name: &str, name: &Name, message: &Message) -> Result<()> {
         let below = home(State::Dead, name, None);
+        let freeing = self.unique_release_begin(&message.header)?;
         match self.move_into(dir, file_name, &below, &name.to_string()) {
             Err(error) if error.missing() => return Ok(()),
             moved => moved?,
         }
         self.flush_moved(message.file(), &below)?;
+        self.unique_release_end(freeing);
         // A count for people: no reason to fail.
         let _ = Seq::lock(self).and_then(|mut seq| seq.tally(|totals| totals.dead += 1));
         Ok(())

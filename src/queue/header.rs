@@ -32,6 +32,17 @@ impl Uid {
     pub(super) fn new(random: [u8; 16]) -> Uid {
         Uid(base32(random))
     }
+
+    /// The uid of what comes out of a message, `index` telling apart several: the 128-bit FNV-1a hash (as
+    /// [`super::name::GroupMark`]) of both, so that whoever makes it again makes the same.
+    #[must_use]
+    pub fn derived(&self, index: u64) -> Uid {
+        let step =
+            |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        let text = format!("{}/{index}", self.0);
+        Uid::new(text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,6 +65,8 @@ pub struct Envelope {
     pub expires: Option<Time>,
     /// Where `expires` says nothing: not delivered after so long, from the send or from when it is due.
     pub ttl: Option<Duration>,
+    /// The message it was made from: its own uid follows from that one, and it is published once.
+    pub derived_from: Option<Uid>,
 }
 
 /// A key that one message of a queue may have at a time.
@@ -167,6 +180,9 @@ pub struct Header {
     unique: Option<String>,
     #[serde(default)]
     unique_until: Option<String>,
+    /// The uid of the message it was made from.
+    #[serde(default)]
+    pub derived_from: Option<Uid>,
     #[serde(default)]
     pub content_type: Option<String>,
     #[serde(default)]
@@ -199,6 +215,7 @@ impl Header {
             unique: None,
             expires: None,
             ttl: None,
+            derived_from: None,
         }
     }
     /// Header values as text, in order.
@@ -222,6 +239,8 @@ struct Tail<'a> {
     unique: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derived_from: Option<&'a Uid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
@@ -258,6 +277,7 @@ impl Line {
             group: envelope.group.as_deref(),
             unique: envelope.unique.as_ref().map(|unique| unique.key.as_str()),
             unique_until: envelope.unique.as_ref().map(|unique| unique.until.to_string()),
+            derived_from: envelope.derived_from.as_ref(),
             content_type: envelope.content_type.as_deref(),
             headers: Pairs(&envelope.headers),
         };

@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::name::{COMMIT, Grouped, Name, Part, Priority, State, is_base32, ready_priority};
 use super::seq::{Held, Seq};
 use super::settings::{OnFull, Settings};
-use super::{Queue, read_settings};
+use super::{Place, Queue, read_settings};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
 use std::collections::HashMap;
@@ -366,7 +366,10 @@ impl Queue {
         if stat.kind != Kind::File || stat.links != 1 {
             return Ok(());
         }
+        let Some(place) = Place::parse(State::Ready, file_name) else { return Ok(()) };
+        let freeing = self.unique_release_at(&place)?;
         if self.there(self.disk.unlink(dir, file_name))?.is_some() {
+            self.unique_release_end(freeing);
             seq.release(1, stat.size);
             seq.tally(|totals| totals.dropped += 1)?;
         }

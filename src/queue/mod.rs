@@ -32,6 +32,7 @@ mod settings;
 mod settle;
 mod settled;
 mod stats;
+mod unique;
 
 pub use batch::Batch;
 pub use browse::{Place, Times};
@@ -55,6 +56,7 @@ pub use settings::{Backoff, KEYS, Key, OnDead, OnExpire, OnFull, Rate, Room, Set
 pub use settle::{Again, Claim, Counting, Settled};
 pub use settled::Awaited;
 pub use stats::Stats;
+pub use unique::{OnDuplicate, Published};
 
 use crate::fs::{Access, Birth, Dir, Disk, Identity, Interest, Stat, Store, Watch};
 use serde_json::{Map, Value};

@@ -35,6 +35,12 @@ pub const DAMAGED: &str = "damaged";
 pub const GROUPS: &str = "groups";
 /// In the directory of a group without messages: the ticket that its next message takes.
 pub const PARKED: &str = "ticket";
+/// Who has which unique key, a file each; made when the first one is sent.
+pub const UNIQUE: &str = "unique";
+/// What was completed or published once, for as long as `done_for` says; made when the first one is remembered.
+pub const MEMORY: &str = "memory";
+/// Ends the name of a record in `unique/` while its message is being published, replaced or settled.
+pub const DOUBT: &str = "~";
 /// The file in a batch's directory that says: all of it is written.
 pub const COMMIT: &str = "commit";
 /// Ends the name of the file in `damaged/` that says why.

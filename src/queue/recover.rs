@@ -6,9 +6,8 @@
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
-use super::name::{COMMIT, ClaimedName, GroupMark, Lease, Part, State, is_base32};
+use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
 use super::send::same;
-use super::seq::Seq;
 use super::settle::{Again, Counting};
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, File, Kind};
@@ -132,13 +131,11 @@ impl Queue {
             Content::Message(message) => {
                 // Its sender never came to say "sent", so nobody knows whether its flush succeeded: flush it again.
                 self.flush_before_publishing(message.file(), tmp)?;
-                let mut seq = Seq::lock(self)?;
-                let group = message.header.group.as_deref().map(GroupMark::of);
-                let due = message.header.due().filter(|_| group.is_none());
-                self.publish(&mut seq, tmp, name, message.header.priority(), due, group)?;
-                drop(seq);
+                match self.publish_left(tmp, name, &message)? {
+                    true => recovered.published += 1,
+                    false => recovered.deleted += 1,
+                }
                 self.wake();
-                recovered.published += 1;
                 Ok(())
             }
             Content::Placeholder(_lock) => {

@@ -123,7 +123,9 @@ impl Queue {
             (None, _) => {
                 self.readmit(message.stat.size)?;
                 let ready = home(State::Ready, &anew, None);
-                self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
+                self.with_key_again(&message.header, &anew, || {
+                    self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
+                })
             }
             (Some(to), _) => {
                 // Killed between here and the ticket's going on, recovery leaves the message dead, and lets its group go on.
@@ -134,10 +136,9 @@ impl Queue {
                     },
                     None => None,
                 };
-                let published = {
-                    let mut seq = Seq::lock(to)?;
-                    to.publish(&mut seq, at, &file_name, anew.priority, place.due.filter(|_| group.is_none()), group)
-                };
+                let due = place.due.filter(|_| group.is_none());
+                let seq = Seq::lock(to)?;
+                let published = to.publish_moved(seq, at, &file_name, &message.header, (anew.priority, due, group));
                 if let (Ok(_), Some((_, mark, _lock)), Some(name)) = (&published, &held, ticket) {
                     let _ = self.move_on(self.claimed_dir()?, &name, *mark);
                 }
@@ -209,10 +210,18 @@ impl Queue {
         if place.state == State::Claimed {
             return Err(Error::Held { id: place.id(), by: self.holder(place)? });
         }
-        match place.name.group {
-            Some(Grouped::Ticket(mark)) => return self.remove_held(place, mark),
-            Some(Grouped::Message(mark)) if place.state == State::Ready => return self.remove_waiting(place, mark),
-            _ => (),
+        let of_group = match place.name.group {
+            Some(Grouped::Ticket(mark)) => Some((mark, true)),
+            Some(Grouped::Message(mark)) if place.state == State::Ready => Some((mark, false)),
+            _ => None,
+        };
+        if let Some((mark, held)) = of_group {
+            let freeing = self.unique_release_at(place)?;
+            let removed = if held { self.remove_held(place, mark)? } else { self.remove_waiting(place, mark)? };
+            if removed == Removed::Removed {
+                self.unique_release_end(freeing);
+            }
+            return Ok(removed);
         }
         let Some(dir) = self.dir_of(place)? else { return Ok(Removed::Gone) };
         // Foreign things are not ours to remove, whatever they are called.
@@ -225,10 +234,17 @@ impl Queue {
                 }
             }
         }
+        let freeing = match place.state {
+            State::Ready | State::Delayed => Some(self.unique_release_at(place)?),
+            _ => None,
+        };
         // No lock: the name is the message in this state, so the unlink either ends that or finds it gone.
         match self.disk.unlink(&dir, &place.file_name) {
             Err(error) if error.missing() => return Ok(Removed::Gone),
             gone => gone?,
+        }
+        if let Some(freeing) = freeing {
+            self.unique_release_end(freeing);
         }
         if place.state == State::Damaged {
             let _ = self.disk.unlink(&dir, format!("{}{WHY}", place.file_name));

@@ -5,6 +5,7 @@ use super::header::{Envelope, Line, Uid};
 use super::limits::{Gauge, Load, Waiting};
 use super::name::{Attempts, GroupMark, Grouped, Id, Name, Priority, State, base32, home};
 use super::seq::Seq;
+use super::unique::{Fresh, Key, OnDuplicate, Published};
 use super::{Queue, Sync};
 use crate::fs::{Dir, Disk, File, Store};
 use crate::time::Time;
@@ -84,7 +85,18 @@ impl Writing {
 
 impl Queue {
     /// Begins a message. Nothing of it can be seen until [`Draft::publish`].
-    pub fn draft(&self, mut envelope: Envelope) -> Result<Draft<'_>> {
+    pub fn draft(&self, envelope: Envelope) -> Result<Draft<'_>> {
+        self.draft_as(envelope, None)
+    }
+
+    /// Begins a message that was made from another one of any queue: its uid follows from that one's and the index, and
+    /// for as long as `done_for` says it is published once, however often it is made ([`Draft::publish_unless`]).
+    pub fn draft_from(&self, mut envelope: Envelope, source: &Uid, index: u64) -> Result<Draft<'_>> {
+        envelope.derived_from = Some(source.clone());
+        self.draft_as(envelope, Some(source.derived(index)))
+    }
+
+    fn draft_as(&self, mut envelope: Envelope, derived: Option<Uid>) -> Result<Draft<'_>> {
         in_order(&envelope)?;
         let now = self.disk.now();
         envelope.expires = self.expires(&envelope, now);
@@ -95,7 +107,7 @@ impl Queue {
         let (mut name, mut uid) = ([0; 16], [0; 16]);
         name.copy_from_slice(&random[..16]);
         uid.copy_from_slice(&random[16..]);
-        let uid = Uid::new(uid);
+        let uid = derived.unwrap_or_else(|| Uid::new(uid));
         let line = Line::new(&envelope, &uid, now).map_err(|why| Error::Refused { why })?;
         loop {
             let fresh = base32(name);
@@ -162,23 +174,52 @@ impl Draft<'_> {
     /// flush, it may still appear, since nobody can know.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the queue is full, and stays so for as long as this may wait.
-    pub fn publish(mut self) -> Result<Sent> {
+    /// [`Error::Limit`] when the queue is full, and stays so for as long as this may wait; [`Error::Duplicate`] when its unique key is taken.
+    pub fn publish(self) -> Result<Sent> {
+        let key = self.envelope.unique.as_ref().map_or_else(String::new, |unique| unique.key.clone());
+        match self.publish_unless(OnDuplicate::Skip)? {
+            Published::Sent(sent) | Published::Replaced(sent) => Ok(sent),
+            Published::Stands(id) => Err(Error::Duplicate { key, id }),
+        }
+    }
+
+    /// [`Draft::publish`], with a say in what happens when its unique key is taken, or what it was made from has been
+    /// published here before.
+    ///
+    /// Killed while it replaces another: the old one stands, or recovery publishes this one.
+    pub fn publish_unless(mut self, on: OnDuplicate) -> Result<Published> {
         let queue = self.queue;
         let Some(mut writing) = self.writing.take() else {
             return Err(Error::Refused { why: "published twice".into() });
         };
         let mut seq = self.admitted(&mut writing)?;
         let file = writing.file;
-        let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
         let group = self.envelope.group.as_deref().map(GroupMark::of);
-        let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, self.envelope.due, group)?;
-        self.published = true;
-        drop(seq);
+        let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
+        let due = self.envelope.due;
+        let published = match Key::of_envelope(&self.envelope, &self.uid, queue) {
+            None => {
+                let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, due, group)?;
+                self.published = true;
+                drop(seq);
+                Published::Sent(Sent { id, uid: self.uid.clone() })
+            }
+            Some(key) => {
+                let (tmp, name, uid) = (&self.tmp, self.name.as_str(), &self.uid);
+                let fresh = Fresh { from: tmp, file_name: name, draft: name, uid, key: &key, priority, due, group };
+                let published = queue.publish_last(seq, &fresh, on);
+                // A replacement that came to nothing half-way is recovery's to finish, with the draft.
+                self.published = match &published {
+                    Ok(published) => !matches!(published, Published::Stands(_)),
+                    Err(_) => queue.drafts_record(&key, uid),
+                };
+                published?
+            }
+        };
         // The message is sent: from here on nothing may fail it. Closing the file unlocks it: nobody has inherited it.
         drop(file);
         queue.wake();
-        Ok(Sent { id, uid: self.uid.clone() })
+        Ok(published)
     }
 }
 
@@ -233,11 +274,24 @@ impl Queue {
         due: Option<Time>,
         group: Option<GroupMark>,
     ) -> Result<Id> {
+        self.publish_noting(seq, from, file_name, (priority, due, group), &mut |_| Ok(()))
+    }
+
+    /// [`Queue::publish`], with a step between the giving out of its name and the rename, done again for each name.
+    pub(super) fn publish_noting(
+        &self,
+        seq: &mut Seq<'_>,
+        from: &Dir,
+        file_name: &str,
+        (priority, due, group): (Priority, Option<Time>, Option<GroupMark>),
+        note: &mut dyn FnMut(&Name) -> Result<()>,
+    ) -> Result<Id> {
         self.weigh(seq, from, file_name)?;
         loop {
             let (id, bucket) = seq.next(priority);
             seq.save()?;
             let name = Name { id, bucket, priority, attempts: Attempts::default(), group: group.map(Grouped::Message) };
+            note(&name)?;
             match self.put(from, file_name, &name, due) {
                 // Somebody restored an old file under an id of the future: take the next one.
                 Err(Error::Disk(error)) if error.exists() => (),

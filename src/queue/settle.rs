@@ -160,7 +160,11 @@ impl Claim {
     /// Killed after the unlink: the job never runs, and nobody hears of it.
     pub fn ack_first(&mut self, queue: &Queue) -> Result<Settled> {
         let settled = match &self.ticket {
-            Some(ticket) => self.ack_first_in_group(queue, ticket),
+            Some(ticket) => queue.unique_release_begin(&self.message.header).and_then(|freeing| {
+                let settled = self.ack_first_in_group(queue, ticket)?;
+                queue.unique_release_end(freeing);
+                Ok(settled)
+            }),
             None => self.acknowledge(queue, None),
         };
         self.grip = Grip::Spent;
@@ -185,6 +189,7 @@ impl Claim {
 
     fn acknowledge(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let record = record.filter(|_| queue.settings.retain().is_some());
+        let freeing = queue.unique_release_begin(&self.message.header)?;
         let ended = match self.ticket() {
             Some((ticket, mark)) => self.ack_in_group(queue, ticket, mark, record.as_ref()),
             None => match self.end_at(queue, queue.claimed_dir()?, &self.name.to_string(), record.as_ref()) {
@@ -201,6 +206,9 @@ impl Claim {
             }
             Err(error) => Err(error),
         };
+        if settled.is_ok() {
+            queue.unique_release_end(freeing);
+        }
         self.release(queue);
         if self.ticket.is_some() {
             queue.wake();
@@ -291,6 +299,7 @@ impl Claim {
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let name = self.name.name.clone();
         let below = home(State::Dead, &name, None);
+        let freeing = queue.unique_release_begin(&self.message.header)?;
         let dead = match self.ticket() {
             Some((ticket, mark)) => self.dead_in_group(queue, ticket, mark, record.as_ref()),
             None => match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
@@ -304,6 +313,9 @@ impl Claim {
             Ok(None) => self.already(queue, record),
             Err(error) => Err(error),
         };
+        if matches!(settled, Ok(Settled::Dead)) {
+            queue.unique_release_end(freeing);
+        }
         self.release(queue);
         if self.ticket.is_some() {
             queue.wake();

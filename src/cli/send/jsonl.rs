@@ -4,13 +4,13 @@
 use super::{Args, Newline};
 use crate::cli::json::FIELDS;
 use crate::queue::name::Priority;
-use crate::queue::{Envelope, check_key, variable};
+use crate::queue::{Envelope, Unique, Until, check_key, variable};
 use crate::time::{Time, parse_duration, parse_time};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// Fields that a sender may set.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 13] = [
     "body",
     "body_base64",
     "json",
@@ -22,6 +22,8 @@ const TAKEN: [&str; 11] = [
     "delay",
     "expires_at",
     "ttl",
+    "unique",
+    "unique_until",
 ];
 
 /// The envelope and the body of one line. The error is one clause.
@@ -55,6 +57,18 @@ pub fn parse(line: &[u8], given: &Envelope, args: &Args, now: Time) -> Result<(E
         let group = value.as_str().ok_or("group is not text")?;
         check_key(group)?;
         envelope.group = Some(group.to_string());
+    }
+    if let Some(value) = present(&map, "unique") {
+        let key = value.as_str().ok_or("unique is not text")?.to_string();
+        check_key(&key).map_err(|why| format!("unique: {why}"))?;
+        let until = match present(&map, "unique_until") {
+            Some(Value::Number(seconds)) => Until::parse(&seconds.to_string())?,
+            Some(value) => Until::parse(value.as_str().ok_or("unique_until is not text")?)?,
+            None => Until::Settled,
+        };
+        envelope.unique = Some(Unique { key, until });
+    } else if present(&map, "unique_until").is_some() {
+        return Err("unique_until without unique".to_string());
     }
     match (present(&map, "due_at"), present(&map, "delay")) {
         (Some(_), Some(_)) => return Err("due_at and delay exclude each other".to_string()),

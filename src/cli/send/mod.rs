@@ -2,13 +2,14 @@
 
 mod jsonl;
 mod records;
+mod unique;
 
 use super::exit::Exit;
 use super::failure::{Failure, say, told};
 use super::output::Out;
 use super::{Globals, extend, queues};
 use crate::queue::name::{Id, Priority};
-use crate::queue::{Draft, Envelope, Queue, check_key, parse_size};
+use crate::queue::{Envelope, Queue, Until, check_key, parse_size};
 use crate::time::{Time, parse_duration, parse_time};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ Examples:
   find . -type f -print0 | mq send files --null
   mq ls jobs --full --json | mq send other --jsonl
   tail -F log | mq send log --lines --flush 1s
+  mq send jobs reindex --unique reindex       unless one is there already
   mq send jobs 'good morning' --at 'tomorrow 08:00' -p 9 -H From=cron
 
 When it exits 0, the messages survive kill -9 and a power cut.
@@ -92,6 +94,39 @@ pub struct Args {
     /// Then exit 5. Without it on_full decides: at once, or wait for ever.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     block: Option<Duration>,
+    /// Send nothing while a message of this key is in the queue
+    ///
+    /// Then nothing is sent, unless --on-duplicate says otherwise, the id that stands is printed, and the exit is 0. A key
+    /// is up to 128 bytes of text.
+    #[arg(long, value_name = "KEY", value_parser = unique::key, conflicts_with_all = ["lines", "null", "jsonl"])]
+    unique: Option<String>,
+    /// Until when the key is taken: settled, claimed or a DURATION
+    ///
+    /// settled (unless said): until the message is acknowledged, dead-lettered or removed. claimed: until its first
+    /// claim, so that one may run and one more wait. A duration: for so long from the send on, whatever becomes of it.
+    #[arg(long, value_name = "WHEN", value_parser = Until::parse, requires = "unique", hide_short_help = true)]
+    unique_until: Option<Until>,
+    /// What to do when the key is taken: skip, replace or fail
+    ///
+    /// skip (unless said): send nothing; exit 0. fail: send nothing; exit 8. replace: take the place of the message that
+    /// waits; with --delay, it waits anew, so that only the last of several is delivered (a debounce).
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = ["skip", "replace", "fail"],
+        requires = "unique",
+        hide_short_help = true
+    )]
+    on_duplicate: Option<String>,
+    /// Replacements end the delay at the latest so long after the first send
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = parse_duration,
+        requires = "on_duplicate",
+        hide_short_help = true
+    )]
+    max_delay: Option<Duration>,
     /// Publish records this often, not all at the end
     ///
     /// And every 1000 records. Each part is published whole, and durably.
@@ -100,7 +135,13 @@ pub struct Args {
     /// Publish only a body of exactly this size
     ///
     /// In bytes, or with K M G T; for what comes through a pipe that may break.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, hide_short_help = true, conflicts_with_all = ["lines", "null", "jsonl"])]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_size,
+        conflicts_with_all = ["lines", "null", "jsonl"],
+        hide_short_help = true
+    )]
     size: Option<u64>,
     /// An empty stdin is a message too
     #[arg(long, hide_short_help = true)]
@@ -137,6 +178,7 @@ impl Args {
             check_key(group).map_err(|why| Failure::usage(format!("--group: {why}")))?;
             envelope.group = Some(group.clone());
         }
+        envelope.unique = unique::of(self);
         envelope.due = match (self.delay, &self.at) {
             (Some(delay), _) => Some(now.plus(delay)),
             (None, Some(at)) => Some(parse_time(at, now).map_err(Failure::usage)?),
@@ -153,6 +195,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         let failure = Failure::usage("send: --flush needs records");
         return Err(failure.hint("add --lines, --null or --jsonl").into());
     }
+    unique::check(args)?;
     let now = queues::disk().now();
     let envelope = args.envelope(now)?;
     // What can be refused is refused before a queue is made for it.
@@ -166,7 +209,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         return records::send(globals, args, &queue, &envelope, talk);
     }
     if !args.body.is_empty() {
-        return arguments(args, &queue, &envelope, talk);
+        return arguments(globals, args, &queue, &envelope, talk);
     }
     if files.len() > 1 {
         return many_files(args, &queue, &envelope, files, talk);
@@ -193,7 +236,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         return Ok(Exit::Nothing);
     }
     held_to_size(args, draft.size())?;
-    publish(draft, talk)
+    unique::publish(globals, args, draft, talk)
 }
 
 /// `--size`: exactly so many bytes, or nothing is sent.
@@ -207,14 +250,8 @@ fn held_to_size(args: &Args, size: u64) -> Result<()> {
     }
 }
 
-fn publish(draft: Draft<'_>, mut ids: Ids) -> Result<Exit> {
-    let sent = draft.publish()?;
-    ids.sent(sent.id);
-    ids.end()
-}
-
 /// One message, or several published together.
-fn arguments(args: &Args, queue: &Queue, envelope: &Envelope, mut ids: Ids) -> Result<Exit> {
+fn arguments(globals: &Globals, args: &Args, queue: &Queue, envelope: &Envelope, mut ids: Ids) -> Result<Exit> {
     let bodies: Vec<Vec<u8>> = args
         .body
         .iter()
@@ -232,7 +269,7 @@ fn arguments(args: &Args, queue: &Queue, envelope: &Envelope, mut ids: Ids) -> R
     if let [body] = bodies.as_slice() {
         let mut draft = queue.draft(envelope.clone())?;
         draft.write(body)?;
-        return publish(draft, ids);
+        return unique::publish(globals, args, draft, ids);
     }
     let mut batch = queue.batch()?;
     for body in &bodies {
@@ -266,12 +303,16 @@ fn many_files(args: &Args, queue: &Queue, envelope: &Envelope, files: Vec<Source
 
 /// Publishes a batch. Once it is committed nothing fails the send: what is left to do is done by whoever comes next.
 fn finish(batch: crate::queue::Batch<'_>, ids: &mut Ids) -> Result<()> {
-    let total = ids.count + u64::from(batch.len());
+    let (before, all) = (ids.count, u64::from(batch.len()));
     let unseen = batch.publish(|id| ids.sent(id))?;
+    let skipped = (before + all).saturating_sub(ids.count);
     // Committed is sent, also where no id could be given out yet.
-    ids.count = total;
+    ids.count = before + all;
     if let Some(error) = unseen {
         say(&format!("sent, but not all of it can be seen yet: {error}; the next mq claim or work finishes it"));
+    } else if skipped > 0 {
+        let what = if skipped == 1 { "1 message was".into() } else { format!("{skipped} messages were") };
+        ids.talk(&format!("{what} not sent: one of the unique key is there already"));
     }
     ids.flush();
     Ok(())
@@ -337,12 +378,19 @@ struct Ids {
     out: Option<Out>,
     count: u64,
     failed: Option<anyhow::Error>,
+    level: super::Talk,
 }
 
 impl Ids {
     fn new(globals: &Globals, args: &Args, records: bool) -> Ids {
         let wanted = args.ids || (!records && globals.talk_level() == super::Talk::Normal);
-        Ids { out: wanted.then(Out::new), count: 0, failed: None }
+        Ids { out: wanted.then(Out::new), count: 0, failed: None, level: globals.talk_level() }
+    }
+
+    fn talk(&self, text: &str) {
+        if self.level == super::Talk::Normal {
+            say(text);
+        }
     }
 
     fn sent(&mut self, id: Id) {

@@ -1,6 +1,7 @@
 //! Going through a whole queue: every name and every byte, held against what `man/mq.5` allows. Looking changes nothing;
 //! mending takes only the transitions that any process may take, and deletes nothing that was ever sent.
 
+mod keys;
 mod twins;
 mod walk;
 
@@ -117,6 +118,7 @@ impl Queue {
         check.cancel()?;
         check.messages()?;
         check.damaged()?;
+        check.keys()?;
         check.links();
         check.twins()?;
         check.seq()?;
@@ -159,7 +161,8 @@ impl Check<'_, '_> {
             };
             let wanted = match text {
                 name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED | name::PACE => Some(Kind::File),
-                text if [name::GROUPS, name::CANCEL].contains(&text) || name::DIRS.contains(&text) => Some(Kind::Dir),
+                name::GROUPS | name::CANCEL | name::UNIQUE | name::MEMORY => Some(Kind::Dir),
+                text if name::DIRS.contains(&text) => Some(Kind::Dir),
                 _ => None,
             };
             if text.starts_with(CONTROL) && kind == Kind::File {

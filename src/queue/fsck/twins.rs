@@ -15,20 +15,27 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     /// 128 bits in 26 characters of base32: the hash of two halves would not be shorter.
-    uid: [u8; 16],
+    pub uid: [u8; 16],
     pub id: Id,
+    /// Ready, delayed or claimed: it has its unique key.
+    pub waits: bool,
+}
+
+/// A uid in half its length.
+pub(super) fn bits(uid: &str) -> [u8; 16] {
+    let mut bits = [0; 16];
+    if let Ok(bytes) = data_encoding::BASE32_NOPAD.decode(uid.to_ascii_uppercase().as_bytes())
+        && bytes.len() == 16
+    {
+        bits.copy_from_slice(&bytes);
+    }
+    bits
 }
 
 impl Seen {
     pub fn new(place: &Place, message: &Message) -> Seen {
-        let mut uid = [0; 16];
-        let text = message.header.uid.as_str().to_ascii_uppercase();
-        if let Ok(bytes) = data_encoding::BASE32_NOPAD.decode(text.as_bytes())
-            && bytes.len() == 16
-        {
-            uid.copy_from_slice(&bytes);
-        }
-        Seen { uid, id: place.id() }
+        let waits = matches!(place.state, State::Ready | State::Delayed | State::Claimed);
+        Seen { uid: bits(message.header.uid.as_str()), id: place.id(), waits }
     }
 }
 

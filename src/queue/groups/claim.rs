@@ -72,6 +72,9 @@ impl Queue {
         if let Lease::Timed(_) = lease {
             disk.touch(&ticket)?;
         }
+        if attempts == Attempts::default() {
+            self.unique_claimed(&message)?;
+        }
         let taken = Name { attempts: attempts.next(), ..spot.name.as_ticket(mark) };
         let claimed = ClaimedName { name: taken, lease, token: Token::new(disk.random()?) };
         match self.move_claimed(dir, file_name, &claimed) {

@@ -15,4 +15,5 @@ mod replay;
 mod send;
 mod settle;
 mod syscalls;
+mod unique;
 mod usage;

@@ -14,5 +14,6 @@ mod protections;
 mod reference;
 mod retention;
 mod survey;
+mod unique;
 mod verbs;
 mod world;

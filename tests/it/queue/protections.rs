@@ -113,7 +113,9 @@ fn a_killed_sender_leaves_nothing_that_looks_damaged() {
             let _ = (verb.act)(&mut world, &disk);
             drop(disk);
             world.open().recover().expect("a recovery");
-            let Survey { damaged, litter, wrong, .. } = survey(&world);
+            let Survey { damaged, mut litter, wrong, .. } = survey(&world);
+            // What is in doubt of a key is looked into by who needs the key.
+            litter.retain(|path| !path.starts_with("unique/"));
             let none: [Vec<String>; 3] = Default::default();
             assert_eq!([damaged, litter, wrong], none, "{} stopped before step {n}:\n{}", verb.name, tape.trace());
             if !tape.struck() {

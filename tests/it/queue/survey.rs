@@ -53,6 +53,8 @@ impl Survey {
             match parts.as_slice() {
                 ["queue.json" | "seq" | "wake" | "paused" | "pace"] => (),
                 ["cancel", name] if !name.is_empty() => survey.litter.push(path),
+                ["unique", _, name] if name.ends_with('~') => survey.litter.push(path),
+                ["unique", ..] | ["memory", ..] => (),
                 [name] if name.starts_with("control-") => survey.litter.push(path),
                 ["groups", mark, "ticket"] => survey.tickets.push(Ticket {
                     mark: (*mark).to_string(),

@@ -4,6 +4,7 @@
 use super::judge::fsck;
 use super::ledger::Lasting;
 use super::mess;
+use super::unique;
 use super::world::{
     MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, unexpected, urgent,
 };
@@ -121,6 +122,21 @@ pub const VERBS: &[Verb] = &[
     verb("cancel of what a worker holds", nothing, cancel_held),
     verb("recover of a request to cancel", |world| requested(world, &world.machine.disk()).unwrap(), recover_requested),
     verb("pause for at least a while", nothing, pause_for),
+    verb("send under a key", nothing, unique::send),
+    verb("send under a key that is taken", unique::taken, unique::send_in_vain),
+    verb("send a batch with keys", nothing, unique::send_batch),
+    verb("send of what was derived, twice", nothing, unique::derive),
+    verb("replace under a key", unique::taken, unique::replace),
+    verb("replace under a key for later", unique::taken, unique::replace_for_later),
+    verb("replace under a key of what was to come later", unique::taken_and_delayed, unique::replace),
+    verb("replace under a key of what has failed", unique::taken_and_failed, unique::replace),
+    verb("ack under a key", unique::taken, ack),
+    verb("claim under a key until claimed", unique::taken_until_claimed, claim),
+    verb("rm under a key until claimed", unique::taken_until_claimed, unique::rm),
+    verb("dead under a key", unique::taken, unique::dead),
+    verb("rm under a key", unique::taken, unique::rm),
+    verb("redrive under a key", unique::taken_and_dead, redrive),
+    verb("redrive under a key to another queue", unique::taken_and_dead, redrive_elsewhere),
     verb("create", nothing, create),
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
     verb("config", nothing, configure),
@@ -374,7 +390,7 @@ fn claim_dropped(world: &mut World, disk: &Disk) -> Result<()> {
     claim_nothing(disk)
 }
 
-fn ack(world: &mut World, disk: &Disk) -> Result<()> {
+pub fn ack(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let claim = claim_one(&queue, Lease::Live)?;
     let body = body_of(&claim)?;
@@ -592,7 +608,7 @@ fn only(as_it_should_be: bool, what: &str) -> Result<()> {
 }
 
 /// The first message of a state, and its body.
-fn first(queue: &Queue, state: State) -> Result<(Place, Vec<u8>)> {
+pub fn first(queue: &Queue, state: State) -> Result<(Place, Vec<u8>)> {
     let mut found = None;
     queue.each_place(state, |place, _| {
         found = Some(place);
@@ -636,7 +652,7 @@ fn move_elsewhere(world: &mut World, disk: &Disk, state: State) -> Result<()> {
     Ok(())
 }
 
-fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
+pub fn remove(world: &mut World, disk: &Disk, state: State) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let (place, body) = first(&queue, state)?;
     world.ledger.leaving(&body);

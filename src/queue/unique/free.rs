@@ -1,0 +1,130 @@
+//! Freeing a key: by whoever acknowledges, dead-letters or removes its message, or claims it, where that is enough.
+
+use super::super::error::Result;
+use super::super::header::{Header, Until};
+use super::super::message::Message;
+use super::super::name::UNIQUE;
+use super::super::{Place, Queue};
+use super::record::{Held, Key, record_name};
+use crate::fs::Kind;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// A key that is being freed: its record is in doubt until [`Queue::unique_release_end`]. Dropping it leaves it so.
+#[derive(Debug)]
+#[must_use]
+pub(in crate::queue) struct Freeing(Option<Held>);
+
+/// Expired windows are looked for in passing: by one unique send in so many, this many records of a random shard.
+const SWEEP_EVERY: u8 = 16;
+const SWEEP: usize = 16;
+
+impl Queue {
+    /// Before the rename or unlink that settles or removes a message: puts its key in doubt. Killed from here on, whoever
+    /// needs the key next looks whether the message stands. Nothing to do, and nothing done, for a message without a key.
+    pub(in crate::queue) fn unique_release_begin(&self, header: &Header) -> Result<Freeing> {
+        let key = match Key::of_header(header, self) {
+            // A window is not ended by anything.
+            Some(key) if !matches!(key.until, Until::For(_)) => key,
+            _ => return Ok(Freeing(None)),
+        };
+        let Some(mut held) = self.own_record(&key, header)? else { return Ok(Freeing(None)) };
+        if !held.doubt {
+            let doubt = key.doubt();
+            match self.disk.rename(&held.shard, &held.plain, &held.shard, &doubt) {
+                // A record that was never needed: this one is right.
+                Err(error) if error.exists() => {
+                    self.unlink_gone(&held.shard, &doubt)?;
+                    self.disk.rename(&held.shard, &held.plain, &held.shard, &doubt)?;
+                }
+                // Settling never needs space. Killed before it settles, a second message may be queued early.
+                Err(error) if error.no_room() => {
+                    self.free_record(&held)?;
+                    return Ok(Freeing(None));
+                }
+                renamed => renamed?,
+            }
+            held.doubt = true;
+        }
+        Ok(Freeing(Some(held)))
+    }
+
+    /// After it: the key is free. What can't be removed stays in doubt, and is looked into.
+    pub(in crate::queue) fn unique_release_end(&self, freeing: Freeing) {
+        if let Some(held) = freeing.0 {
+            let _ = self.free_record(&held);
+        }
+    }
+
+    /// [`Queue::unique_release_begin`] for who has only the place of a message.
+    pub(in crate::queue) fn unique_release_at(&self, place: &Place) -> Result<Freeing> {
+        if self.maybe_dir(Path::new(UNIQUE))?.is_none() {
+            return Ok(Freeing(None));
+        }
+        match self.read(place) {
+            Ok(Some(message)) => self.unique_release_begin(&message.header),
+            // Gone, or damaged: nobody can tell whose key it had.
+            Ok(None) | Err(super::super::Error::Damaged { .. } | super::super::Error::Unknown { .. }) => {
+                Ok(Freeing(None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Right before the rename of a first claim, under the message's lock: frees a key that is taken until then. Killed in
+    /// between, a second message may be queued while this one still waits.
+    pub(in crate::queue) fn unique_claimed(&self, message: &Message) -> Result<()> {
+        if let Some(key) = Key::of_header(&message.header, self)
+            && key.until == Until::Claimed
+            && let Some(held) = self.own_record(&key, &message.header)?
+        {
+            self.free_record(&held)?;
+        }
+        Ok(())
+    }
+
+    /// The record of a key, if it is this message that has it.
+    fn own_record(&self, key: &Key, header: &Header) -> Result<Option<Held>> {
+        let held = self.hold_record(&key.shard(), key.plain())?;
+        Ok(held.filter(|held| held.record.as_ref().is_some_and(|record| record.uid == header.uid.as_str())))
+    }
+
+    /// Removes a few records whose window has passed. In passing: an error is for whoever needs one of them.
+    pub(in crate::queue) fn sweep_records(&self) {
+        let swept = (|| -> Result<()> {
+            let [turn, shard, skip] = self.disk.random()?;
+            if turn % SWEEP_EVERY != 0 {
+                return Ok(());
+            }
+            let below = Path::new(UNIQUE).join(format!("{shard:02x}"));
+            let Some(dir) = self.maybe_dir(&below)? else { return Ok(()) };
+            let mut names = Vec::new();
+            self.disk.list(&dir, |name, kind| {
+                if let Some(text) = name.to_str()
+                    && kind == Kind::File
+                    && record_name(text) == Some(text)
+                {
+                    names.push(text.to_string());
+                }
+                ControlFlow::Continue(())
+            })?;
+            let start = usize::from(skip) * names.len() / 256;
+            for name in names.iter().cycle().skip(start).take(SWEEP.min(names.len())) {
+                self.sweep_record(&below, name)?;
+            }
+            Ok(())
+        })();
+        let _ = swept;
+    }
+
+    /// Removes a record if its window has passed.
+    pub(in crate::queue) fn sweep_record(&self, below: &Path, plain: &str) -> Result<()> {
+        if let Some(held) = self.hold_record(below, plain)?
+            && !held.doubt
+            && held.record.as_ref().is_some_and(|record| record.expired(self.disk.now()))
+        {
+            self.free_record(&held)?;
+        }
+        Ok(())
+    }
+}
