@@ -1001,7 +1001,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__send)
-            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --group --priority --delay --at --ttl --block --flush --size --allow-empty --no-newline --ids --help"
+            opts="-q -0 -H -p -h --root --quiet --color --file --lines --null --jsonl --header --content-type --group --priority --delay --at --ttl --block --unique --unique-until --on-duplicate --max-delay --flush --size --allow-empty --no-newline --ids --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1056,6 +1056,22 @@ _mq() {
                     return 0
                     ;;
                 --block)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unique)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unique-until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-duplicate)
+                    COMPREPLY=($(compgen -W "skip replace fail" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1262,7 +1278,7 @@ _mq_complete() {
                 fi
                 return 0
                 ;;
-            -*) [[ ' --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
+            -*) [[ ' --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
             *)
                 case $command in
                     '' | 'dlq') command=${command:+$command }$word ;;

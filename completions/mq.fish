@@ -72,6 +72,12 @@ complete -c mq -n "__fish_mq_using_subcommand send" -l delay -d 'Deliver no soon
 complete -c mq -n "__fish_mq_using_subcommand send" -l at -d 'Deliver no sooner than then, like \'tomorrow 08:00\'' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l ttl -d 'Not delivered after this time: dead-lettered, or dropped' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l block -d 'How long to wait for room in a full queue' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l unique -d 'Send nothing while a message of this key is in the queue' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l unique-until -d 'Until when the key is taken: settled, claimed or a DURATION' -r
+complete -c mq -n "__fish_mq_using_subcommand send" -l on-duplicate -d 'What to do when the key is taken: skip, replace or fail' -r -f -a "skip\t''
+replace\t''
+fail\t''"
+complete -c mq -n "__fish_mq_using_subcommand send" -l max-delay -d 'Replacements end the delay at the latest so long after the first send' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l flush -d 'Publish records this often, not all at the end' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -l size -d 'Publish only a body of exactly this size' -r
 complete -c mq -n "__fish_mq_using_subcommand send" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -408,7 +414,7 @@ end
 
 # The words before the one at hand that are no options and no values of options: the command, and what it was given.
 function __mq_words
-    set -l valued --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-in-flight --max-messages --min-free --mode --older-than --on --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unset --until --wait -H -j -n -p
+    set -l valued --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p
     set -l skip
     for word in (commandline -opc)[2..]
         if test -n "$skip"

@@ -130,7 +130,7 @@ pub struct Args {
     /// Publish records this often, not all at the end
     ///
     /// And every 1000 records. Each part is published whole, and durably.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     flush: Option<Duration>,
     /// Publish only a body of exactly this size
     ///
