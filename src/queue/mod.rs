@@ -18,6 +18,7 @@ mod groups;
 mod header;
 mod history;
 mod limits;
+mod memory;
 mod message;
 pub mod name;
 mod pace;

@@ -13,4 +13,4 @@ mod resolve;
 
 pub(super) use publish::Fresh;
 pub use publish::{OnDuplicate, Published};
-pub(super) use record::{Key, record_name};
+pub(super) use record::{Key, key_name, record_name};

@@ -33,7 +33,7 @@ pub(in crate::queue) struct Key {
 
 impl Key {
     fn unique(unique: &Unique) -> Key {
-        Key { text: unique.key.clone(), name: encode(&unique.key), until: unique.until }
+        Key { text: unique.key.clone(), name: key_name(&unique.key), until: unique.until }
     }
 
     /// A derived uid is taken for as long as completions are remembered.
@@ -71,7 +71,7 @@ impl Key {
 }
 
 /// The name of a key's record: percent-encoded (RFC 3986), or in base32 where that would be too long.
-fn encode(key: &str) -> String {
+pub(in crate::queue) fn key_name(key: &str) -> String {
     let mut name = "k-".to_string();
     for byte in key.bytes() {
         match byte {
@@ -267,7 +267,7 @@ mod tests {
         let long = "é".repeat(64);
         let spaces = " ".repeat(128);
         let keys = ["a", "A", "a/b", "a%2Fb", ".", "..", "~", "k-a", &long, &spaces];
-        let names: std::collections::BTreeSet<String> = keys.iter().map(|key| encode(key)).collect();
+        let names: std::collections::BTreeSet<String> = keys.iter().map(|key| key_name(key)).collect();
         assert_eq!(names.len(), keys.len());
         for name in names {
             assert!(name.len() < 250 && !name.contains(['/', '~']), "{name}");

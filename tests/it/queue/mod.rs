@@ -6,6 +6,7 @@ mod judge;
 mod ledger;
 mod limits;
 mod meanwhile;
+mod memory;
 mod mess;
 mod model;
 mod odd;
