@@ -136,6 +136,10 @@ impl Test {
 
     fn envelope(&mut self) -> Envelope {
         let delay = Duration::from_secs(self.rng.below(200) as u64);
+        if self.rng.one_in(4) {
+            let group = ["a", "b"][self.rng.below(2)];
+            return Envelope { group: Some(group.to_string()), ..Envelope::default() };
+        }
         Envelope {
             priority: self.rng.one_in(2).then(|| Priority::new(3 + self.rng.below(3) as u8)).flatten(),
             // Now and then it is in the past, which means now.
@@ -157,9 +161,19 @@ impl Test {
         let priority = envelope.priority.unwrap_or(Priority::DEFAULT).level();
         let newest = self.reference.of(queue).all(|(_, other)| other.id < id);
         assert!(newest, "ids do not rise");
-        self.reference
-            .messages
-            .insert(body, Message { queue, state, priority, attempts: 0, id, uid, history: Vec::new() });
+        self.reference.messages.insert(
+            body,
+            Message {
+                queue,
+                state,
+                priority,
+                attempts: 0,
+                id,
+                uid,
+                group: envelope.group.clone(),
+                history: Vec::new(),
+            },
+        );
     }
 
     fn send(&mut self) {

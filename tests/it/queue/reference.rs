@@ -43,6 +43,7 @@ pub struct Message {
     pub attempts: u32,
     pub id: Id,
     pub uid: Option<String>,
+    pub group: Option<String>,
     /// What its history says, an outcome an attempt; a redrive is one, too.
     pub history: Vec<Past>,
 }
@@ -131,12 +132,17 @@ impl Reference {
             _ if message.may_come_back(now) && message.attempts < MAX_ATTEMPTS => (),
             _ => return Err(format!("it is {:?}", message.state)),
         }
+        self.has_its_turn(message)?;
         for (other, before) in self.of(queue) {
-            let sure = match before.state {
-                State::Ready => true,
-                State::Delayed { due } => due <= now && woken,
-                _ => false,
-            };
+            // Which message of a group is the next one is the group's affair, and its ticket may still have the place of one
+            // that was removed.
+            let sure = before.group.is_none()
+                && message.group.is_none()
+                && match before.state {
+                    State::Ready => true,
+                    State::Delayed { due } => due <= now && woken,
+                    _ => false,
+                };
             let first = before.priority > message.priority
                 || fresh && before.priority == message.priority && before.id < message.id;
             if sure && first {
@@ -146,13 +152,44 @@ impl Reference {
         Ok(())
     }
 
+    /// Whether a message is the next one of its group: nobody has another one of it, none waits for a retry, and of those
+    /// that were never redriven none is older.
+    fn has_its_turn(&self, message: &Message) -> Result<(), String> {
+        let Some(group) = &message.group else { return Ok(()) };
+        let others = self.of(message.queue).filter(|(_, other)| other.group.as_ref() == Some(group));
+        for (body, other) in others.filter(|(_, other)| other.id != message.id) {
+            let redriven = other.history.iter().any(|past| past.outcome == "redrive");
+            match other.state {
+                // What comes back for the last time dies, and lets its group go on.
+                State::Orphaned | State::Timed { .. } if other.attempts >= MAX_ATTEMPTS => (),
+                State::Live { .. } | State::Timed { .. } | State::Orphaned | State::Delayed { .. } => {
+                    return Err(format!("{body} of its group is {:?}", other.state));
+                }
+                State::Ready if message.state == State::Ready && other.id < message.id && !redriven => {
+                    return Err(format!("{body} of its group comes before it"));
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a claim may bring nothing. It has looked at everything, also at what a crash left.
     pub fn may_be_empty(&mut self, queue: usize, now: Time) -> Result<(), String> {
         self.recovered(queue, now);
-        match self.bodies(queue, |state| matches!(state, State::Ready)).first() {
+        let ready = self.bodies(queue, |state| matches!(state, State::Ready));
+        match ready.iter().find(|body| !self.waits_for_another(&self.messages[*body])) {
             Some(body) => Err(format!("{body} is ready")),
             None => Ok(()),
         }
+    }
+
+    fn waits_for_another(&self, message: &Message) -> bool {
+        message.group.is_some()
+            && self.of(message.queue).any(|(_, other)| {
+                let out = matches!(other.state, State::Live { .. } | State::Timed { .. } | State::Delayed { .. });
+                other.group == message.group && out
+            })
     }
 
     /// Everything that may come back has come back, and what was due is ready.
