@@ -108,7 +108,8 @@ impl Limits {
     /// Which limit `load` on top of `held` would pass.
     fn passed(&self, held: Held, load: Load) -> Option<Full> {
         let over = |key, max: Option<u64>, held: u64, more: u64| {
-            let max = max.filter(|max| held.saturating_add(more) > *max)?;
+            // Nothing more takes no room, also where a redrive has put in more than fits.
+            let max = max.filter(|max| more > 0 && held.saturating_add(more) > *max)?;
             Some(Full { key, max })
         };
         over("max_messages", self.messages, held.messages, load.messages)

@@ -21,6 +21,8 @@ const SEEDS: u64 = 48;
 const STEPS: usize = 250;
 const WORKERS: usize = 3;
 const PATHS: [&str; 2] = [Q, OTHER];
+/// How many messages the second queue may hold.
+const MOST: usize = 4;
 
 #[test]
 fn random_commands_do_what_the_reference_model_says() {
@@ -79,9 +81,9 @@ impl Test {
         if keeps {
             settings.set("retain", &RETAIN.as_secs().to_string()).unwrap();
         }
-        for path in PATHS {
-            Queue::create(&machine.disk(), Path::new(path), &settings).unwrap();
-        }
+        Queue::create(&machine.disk(), Path::new(PATHS[0]), &settings).unwrap();
+        settings.set("max_messages", &MOST.to_string()).unwrap();
+        Queue::create(&machine.disk(), Path::new(PATHS[1]), &settings).unwrap();
         let workers = (0..WORKERS).map(|_| Worker::new(&machine)).collect();
         Test {
             rng: Rng::new(seed),
@@ -144,6 +146,7 @@ impl Test {
             priority: self.rng.one_in(2).then(|| Priority::new(3 + self.rng.below(3) as u8)).flatten(),
             // Now and then it is in the past, which means now.
             due: self.rng.one_in(4).then(|| Time::from_micros(self.now().micros() - 60_000_000).plus(delay)),
+            expires: self.rng.one_in(5).then(|| Time::from_micros(self.now().micros() - 20_000_000).plus(delay)),
             ..Envelope::default()
         }
     }
@@ -171,6 +174,7 @@ impl Test {
                 id,
                 uid,
                 group: envelope.group.clone(),
+                expires: envelope.expires,
                 history: Vec::new(),
             },
         );
@@ -186,8 +190,17 @@ impl Test {
             self.say("taken back");
             return;
         }
-        let sent = draft.publish().unwrap();
+        let sent = match draft.publish() {
+            Err(Error::Limit { .. }) if self.is_too_much(at, 1) => return self.say("refused"),
+            sent => sent.unwrap(),
+        };
+        assert!(!self.is_too_much(at, 1));
         self.was_sent(at, body, &envelope, sent.id, Some(sent.uid.as_str().to_string()));
+    }
+
+    /// Whether a send of so many must be refused.
+    fn is_too_much(&self, at: usize, more: usize) -> bool {
+        at == 1 && more > 0 && self.reference.held(at) + more > MOST
     }
 
     fn send_batch(&mut self) {
@@ -204,7 +217,11 @@ impl Test {
             return;
         }
         let mut ids = Vec::new();
-        assert!(batch.publish(|id| ids.push(id)).unwrap().is_none());
+        match batch.publish(|id| ids.push(id)) {
+            Err(Error::Limit { .. }) if self.is_too_much(at, parts.len()) => return self.say("refused"),
+            sent => assert!(sent.unwrap().is_none()),
+        }
+        assert!(!self.is_too_much(at, parts.len()));
         assert_eq!(ids.len(), parts.len());
         for ((body, envelope), id) in parts.into_iter().zip(ids) {
             self.was_sent(at, body, &envelope, id, None);

@@ -44,6 +44,7 @@ pub struct Message {
     pub id: Id,
     pub uid: Option<String>,
     pub group: Option<String>,
+    pub expires: Option<Time>,
     /// What its history says, an outcome an attempt; a redrive is one, too.
     pub history: Vec<Past>,
 }
@@ -94,6 +95,17 @@ impl Message {
         }
     }
 
+    /// Whether it is too old: so much that nobody may still have thought otherwise, or just so.
+    fn expired(&self, now: Time) -> bool {
+        let redriven = self.history.iter().any(|past| past.outcome == "redrive");
+        !redriven && self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    fn expire(&mut self) {
+        self.record(self.attempts, "expired", true);
+        self.state = State::Dead;
+    }
+
     fn come_back(&mut self) {
         self.record(self.attempts, "lost", false);
         self.fail(State::Ready);
@@ -133,6 +145,10 @@ impl Reference {
             _ => return Err(format!("it is {:?}", message.state)),
         }
         self.has_its_turn(message)?;
+        // It may have expired since the look, in the microseconds that a claim takes here.
+        if message.expired(Time::from_micros(now.micros() - 1000)) {
+            return Err("it has expired".to_string());
+        }
         for (other, before) in self.of(queue) {
             // Which message of a group is the next one is the group's affair, and its ticket may still have the place of one
             // that was removed.
@@ -145,7 +161,7 @@ impl Reference {
                 };
             let first = before.priority > message.priority
                 || fresh && before.priority == message.priority && before.id < message.id;
-            if sure && first {
+            if sure && first && !before.expired(now) {
                 return Err(format!("{other} comes before it"));
             }
         }
@@ -177,8 +193,17 @@ impl Reference {
     /// Whether a claim may bring nothing. It has looked at everything, also at what a crash left.
     pub fn may_be_empty(&mut self, queue: usize, now: Time) -> Result<(), String> {
         self.recovered(queue, now);
+        let before = Time::from_micros(now.micros() - 1000);
+        for message in self.messages.values_mut().filter(|message| message.queue == queue) {
+            if message.state == State::Ready && message.expired(before) {
+                message.expire();
+            }
+        }
         let ready = self.bodies(queue, |state| matches!(state, State::Ready));
-        match ready.iter().find(|body| !self.waits_for_another(&self.messages[*body])) {
+        match ready.iter().find(|body| {
+            let message = &self.messages[*body];
+            !message.expired(now) && !self.waits_for_another(message)
+        }) {
             Some(body) => Err(format!("{body} is ready")),
             None => Ok(()),
         }
@@ -190,6 +215,11 @@ impl Reference {
                 let out = matches!(other.state, State::Live { .. } | State::Timed { .. } | State::Delayed { .. });
                 other.group == message.group && out
             })
+    }
+
+    /// How many wait in a queue or are in somebody's hands.
+    pub fn held(&self, queue: usize) -> usize {
+        self.bodies(queue, |state| !matches!(state, State::Dead | State::Done { .. })).len()
     }
 
     /// Everything that may come back has come back, and what was due is ready.
@@ -236,9 +266,12 @@ impl Reference {
                     }
                     if let State::Delayed { due } = message.state
                         && due <= now
-                        && seen.state == "ready"
+                        && matches!(seen.state.as_str(), "ready" | "dead")
                     {
                         message.state = State::Ready;
+                    }
+                    if message.state == State::Ready && seen.state == "dead" && message.expired(now) {
+                        message.expire();
                     }
                     message.uid.get_or_insert_with(|| seen.uid.clone());
                     if let Some(what) = message.differs(queue, seen) {
