@@ -123,7 +123,7 @@ ls, show, claim, stats, replay, dlq ls and fsck have --json: one object a line, 
   body or body_base64, history                                           with --full
   history: attempt started_at outcome exit|signal duration_s reason stderr
 
-*_at is RFC 3339 in UTC, *_s is seconds, *_bytes is bytes. What ls writes, send reads:
+*_at is RFC 3339 in UTC, *_s is seconds, *_bytes is bytes. What ls writes, send reads, and json, delay and ttl beside it:
 
   mq ls jobs --state dead --full --json | mq send other --jsonl
   mq ls jobs --state dead --json | jq -r 'select(.reason | test(\"timeout\")) | .id' | mq dlq redrive jobs -
