@@ -10,12 +10,13 @@ use super::{Globals, claim};
 use crate::queue::Queue;
 use crate::time::parse_duration;
 use crate::work::{
-    self, Acking, Batch, Command, Drain, Ended, Frame, Input, Limit, Options, Output, Rules, Stderr, Until, Unusable,
-    Why,
+    self, Acking, Batch, Command, Drain, Ended, Forward, Frame, Input, Limit, Options, Output, Rules, Skip, Split,
+    Stderr, Until, Unusable, Why,
 };
 use anyhow::Result;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::time::Duration;
 use talk::Talker;
 
@@ -103,6 +104,25 @@ pub struct Args {
     #[arg(long, value_name = "FRAME", value_enum, requires = "batch", hide_short_help = true)]
     #[arg(hide_possible_values = true)]
     frame: Option<FrameWord>,
+    /// Send what a job prints to this queue
+    ///
+    /// Before its message is acknowledged, its stdout becomes one message of NEXT, with the headers, the content type and
+    /// the priority of the one it was made from; an empty stdout sends nothing. A message that is worked on again after a
+    /// crash sends nothing twice, within the time that NEXT's setting done_for says. NEXT is made if it is a name.
+    #[arg(long, value_name = "NEXT", hide_short_help = true, conflicts_with_all = ["ack_first", "batch"])]
+    to: Option<String>,
+    /// Send it line by line, a message each
+    ///
+    /// All of them or none.
+    #[arg(long, requires = "to", hide_short_help = true)]
+    to_lines: bool,
+    /// Acknowledge without a job what was done before
+    ///
+    /// A message whose uid or unique key was completed by such a worker within the queue's setting done_for is acknowledged
+    /// at once: one that comes again because the worker was killed between the job's end and the acknowledgement, or was
+    /// sent again under its key.
+    #[arg(long, hide_short_help = true, conflicts_with = "ack_first")]
+    skip_done: bool,
     /// Relay a job's stderr, or hand it mq's
     ///
     /// relay, as it is unless said: pass it on, and keep its last 4 KiB with the attempt. inherit: hand over mq's own and keep nothing, for jobs
@@ -158,7 +178,15 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let rules = rules(args)?;
     let command = Command::find(&args.command, std::env::var_os("PATH").as_deref()).map_err(unusable)?;
     let (queue, spot) = globals.open_or_create(args.queue.as_deref().unwrap_or(DEFAULT))?;
-    let options = options(globals, args, &spot, rules);
+    // What can be refused is refused before anything is claimed.
+    let forward = match &args.to {
+        Some(next) => {
+            let split = if args.to_lines { Split::Lines } else { Split::Whole };
+            Some(Forward { queue: Rc::new(globals.open_or_create(next)?.0), split })
+        }
+        None => None,
+    };
+    let options = options(globals, args, &spot, rules, forward);
     let mut talker = Talker::new(globals, args.verbose, &spot, options.until.drain);
     let ended = work::run(queue, &command, &options, &mut talker)?;
     talker.finish();
@@ -177,7 +205,7 @@ fn rules(args: &Args) -> Result<Rules> {
     Ok(rules)
 }
 
-fn options(globals: &Globals, args: &Args, spot: &Spot, rules: Rules) -> Options {
+fn options(globals: &Globals, args: &Args, spot: &Spot, rules: Rules, forward: Option<Forward>) -> Options {
     Options {
         queue: match spot.named {
             Named::Name => spot.label.clone(),
@@ -195,7 +223,9 @@ fn options(globals: &Globals, args: &Args, spot: &Spot, rules: Rules) -> Options
         timeout: args.timeout.unwrap_or(Limit::OfQueue),
         stop_timeout: args.stop_timeout,
         input: if args.arg { Input::Argument } else { Input::Stdin },
-        output: Output::Inherit,
+        output: if forward.is_some() { Output::Capture } else { Output::Inherit },
+        forward,
+        skip: if args.skip_done { Skip::Done } else { Skip::None },
         stderr: match args.stderr {
             StderrTo::Relay => Stderr::Relay,
             StderrTo::Inherit => Stderr::Inherit,

@@ -82,6 +82,16 @@ impl Batch<'_> {
 
     /// Begins the next message; what is written from here on is its body.
     pub fn begin(&mut self, envelope: &Envelope) -> Result<()> {
+        self.begin_as(envelope, None)
+    }
+
+    /// Begins one that was made from another message, as [`Queue::draft_from`]: not published again if it was before.
+    pub fn begin_from(&mut self, envelope: &Envelope, source: &Uid, index: u64) -> Result<()> {
+        let envelope = Envelope { derived_from: Some(source.clone()), ..envelope.clone() };
+        self.begin_as(&envelope, Some(source.derived(index)))
+    }
+
+    fn begin_as(&mut self, envelope: &Envelope, derived: Option<Uid>) -> Result<()> {
         self.end()?;
         super::send::in_order(envelope)?;
         self.gauge.begin(self.queue)?;
@@ -102,7 +112,10 @@ impl Batch<'_> {
             group: envelope.group.as_deref().map(GroupMark::of),
             unique: envelope.unique.is_some() || envelope.derived_from.is_some(),
         };
-        let uid = Uid::new(disk.random()?);
+        let uid = match derived {
+            Some(uid) => uid,
+            None => Uid::new(disk.random()?),
+        };
         let now = disk.now();
         let mut envelope = envelope.clone();
         envelope.expires = self.queue.expires(&envelope, now);

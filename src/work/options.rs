@@ -1,8 +1,10 @@
 //! What a run of the worker is told.
 
 use super::verdict::Rules;
+use crate::queue::Queue;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How to work.
@@ -23,6 +25,9 @@ pub struct Options {
     pub stop_timeout: Option<Duration>,
     pub input: Input,
     pub output: Output,
+    /// Where caught output goes.
+    pub forward: Option<Forward>,
+    pub skip: Skip,
     pub stderr: Stderr,
     pub rules: Rules,
     pub acking: Acking,
@@ -104,6 +109,31 @@ pub enum Output {
     Inherit,
     /// Into a file without a name, for the worker to deliver before the message is acknowledged.
     Capture,
+}
+
+/// A queue to which the output of jobs goes, under uids that follow from those of their messages: a message that is worked
+/// on again after a crash sends nothing twice.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    pub queue: Rc<Queue>,
+    pub split: Split,
+}
+
+/// How output becomes messages. None of it is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// One, byte for byte.
+    Whole,
+    /// One a line, all or none.
+    Lines,
+}
+
+/// Which messages need no job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    None,
+    /// Those whose uid or unique key was completed within the queue's `done_for`, by a run that says so too.
+    Done,
 }
 
 /// Where a job's stderr goes.

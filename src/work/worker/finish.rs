@@ -162,6 +162,9 @@ impl Worker<'_> {
         how: &str,
         took: Duration,
     ) {
+        if verdict == Verdict::Ack {
+            self.remember(&claim);
+        }
         let mut end = self.end_of(&claim, how, took, Fate::Acked);
         match settle(&self.queue, claim, verdict, record) {
             Ok(fate) => {

@@ -3,6 +3,7 @@
 mod ack_first;
 mod batch;
 mod cancel;
+mod chain;
 mod ends;
 mod job;
 mod lease;
@@ -24,10 +25,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Looks again and again until it is so.
 #[track_caller]
-fn until(what: &str, mut so: impl FnMut() -> bool) {
+fn until(what: &str, so: impl FnMut() -> bool) {
+    until_within(what, DEADLINE, so);
+}
+
+#[track_caller]
+fn until_within(what: &str, deadline: Duration, mut so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !so() {
-        assert!(began.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        assert!(began.elapsed() < deadline, "{what}: not within {deadline:?}");
         std::thread::yield_now();
     }
 }
