@@ -1161,7 +1161,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__work)
-            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --batch --linger --frame --stderr --verbose --help"
+            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --batch --linger --frame --to --to-lines --skip-done --stderr --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1217,6 +1217,10 @@ _mq() {
                     ;;
                 --frame)
                     COMPREPLY=($(compgen -W "lines null jsonl" -- "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --stderr)

@@ -158,11 +158,14 @@ complete -c mq -n "__fish_mq_using_subcommand work" -l linger -d 'Wait so long f
 complete -c mq -n "__fish_mq_using_subcommand work" -l frame -d 'How messages are told apart: lines, null, jsonl' -r -f -a "lines\t''
 null\t''
 jsonl\t''"
+complete -c mq -n "__fish_mq_using_subcommand work" -l to -d 'Send what a job prints to this queue' -r -f -a "(__mq_ask queues)"
 complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'Relay a job\'s stderr, or hand it mq\'s' -r -f -a "relay\t''
 inherit\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c mq -n "__fish_mq_using_subcommand work" -l arg -d 'The body as an argument: {} or the last'
 complete -c mq -n "__fish_mq_using_subcommand work" -l ack-first -d 'Acknowledge before the job: at most once'
+complete -c mq -n "__fish_mq_using_subcommand work" -l to-lines -d 'Send it line by line, a message each'
+complete -c mq -n "__fish_mq_using_subcommand work" -l skip-done -d 'Acknowledge without a job what was done before'
 complete -c mq -n "__fish_mq_using_subcommand work" -s v -l verbose -d 'Say a line for every job'
 complete -c mq -n "__fish_mq_using_subcommand work" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq -n "__fish_mq_using_subcommand ls" -l root -d 'Directory that holds the queues [default: $MQ_ROOT, else ~/.local/share/mq]' -r -F
