@@ -269,6 +269,14 @@ impl Queue {
 
     /// Deletes a batch that was never committed. The caller holds its lock.
     pub(super) fn delete_batch(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
+        match self.delete_parts(tmp, name, dir) {
+            // The directory of a group that ends passes through here, and whoever ended it deletes it too.
+            Err(error) if error.missing() => self.still_here(),
+            deleted => deleted,
+        }
+    }
+
+    fn delete_parts(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
         let disk = &self.disk;
         // `commit` goes first: a batch without its first part that still has it would look half published.
         match disk.unlink(dir, COMMIT) {
