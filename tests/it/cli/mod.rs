@@ -4,6 +4,7 @@ mod claim;
 mod config;
 mod expiry;
 mod files;
+mod groups;
 mod input;
 mod inspect;
 mod limits;

@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 mod chain;
 mod ends;
+mod groups;
 mod job;
 mod lease;
 mod outcome;
