@@ -212,7 +212,7 @@ def litter(queue):
     left = []
     for state in ("tmp", "claimed"):
         left += [f"{state}/{name}" for name in os.listdir(os.path.join(queue, state))]
-    known = {"queue.json", "seq", "wake", "tmp", "ready", "delayed", "claimed", "dead", "done", "damaged"}
+    known = {"queue.json", "seq", "wake", "tmp", "ready", "delayed", "claimed", "dead", "done", "damaged", "groups"}
     left += [name for name in os.listdir(queue) if name not in known]
     return left
 
