@@ -153,5 +153,11 @@ the same in every delivery, through retries, redrives and moves, is $MQ_UID:
       [ -e \"$done\" ] && exit 0
       pay-it --idempotency-key \"$MQ_UID\" && touch \"$done\"'
 
-Services that charge or send usually take such a key; a database takes it as a unique column.
+Services that charge or send usually take such a key; a database takes it as a unique column. And mq itself:
+
+  mq send jobs x --unique KEY          sends nothing while a message of the key is in the queue
+  mq work jobs --skip-done -- …        acknowledges without a job what such a worker has completed before
+  mq work jobs --to next -- …          sends on what a job prints, once, also when it runs twice
+
+mq(7) has a table of what gives which guarantee.
 ";

@@ -189,6 +189,13 @@ impl Draft<'_> {
     /// Killed while it replaces another: the old one stands, or recovery publishes this one.
     pub fn publish_unless(mut self, on: OnDuplicate) -> Result<Published> {
         let queue = self.queue;
+        let key = Key::of_envelope(&self.envelope, &self.uid, queue);
+        if let (OnDuplicate::Skip, Some(key)) = (on, &key)
+            && let Some(id) = queue.surely_stands(key)?
+        {
+            // Most duplicates end here, without a flush.
+            return Ok(Published::Stands(id));
+        }
         let Some(mut writing) = self.writing.take() else {
             return Err(Error::Refused { why: "published twice".into() });
         };
@@ -197,7 +204,7 @@ impl Draft<'_> {
         let group = self.envelope.group.as_deref().map(GroupMark::of);
         let priority = self.envelope.priority.unwrap_or(Priority::DEFAULT);
         let due = self.envelope.due;
-        let published = match Key::of_envelope(&self.envelope, &self.uid, queue) {
+        let published = match key {
             None => {
                 let id = queue.publish(&mut seq, &self.tmp, &self.name, priority, due, group)?;
                 self.published = true;

@@ -299,13 +299,19 @@ impl Claim {
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let name = self.name.name.clone();
         let below = home(State::Dead, &name, None);
-        let freeing = queue.unique_release_begin(&self.message.header)?;
+        let mut freeing = Some(queue.unique_release_begin(&self.message.header)?);
         let dead = match self.ticket() {
             Some((ticket, mark)) => self.dead_in_group(queue, ticket, mark, record.as_ref()),
             None => match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
                 Err(error) if error.missing() => Ok(None),
                 Err(error) => Err(error),
-                Ok(()) => queue.flush_moved(self.message.file(), &below).map(Some),
+                Ok(()) => {
+                    // Before the flush, which others would have to wait for.
+                    if let Some(freeing) = freeing.take() {
+                        queue.unique_release_end(freeing);
+                    }
+                    queue.flush_moved(self.message.file(), &below).map(Some)
+                }
             },
         };
         let settled = match dead {
@@ -313,7 +319,7 @@ impl Claim {
             Ok(None) => self.already(queue, record),
             Err(error) => Err(error),
         };
-        if matches!(settled, Ok(Settled::Dead)) {
+        if let (Ok(Settled::Dead), Some(freeing)) = (&settled, freeing) {
             queue.unique_release_end(freeing);
         }
         self.release(queue);

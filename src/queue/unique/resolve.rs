@@ -4,7 +4,7 @@ use super::super::Queue;
 use super::super::browse::Place;
 use super::super::error::Result;
 use super::super::header::Until;
-use super::super::name::{DOUBT, State, TMP, home};
+use super::super::name::{DOUBT, Id, State, TMP, home};
 use super::super::recover::Recovered;
 use super::super::seq::Seq;
 use super::record::{Held, Key, Record};
@@ -23,6 +23,13 @@ pub(super) enum Verdict {
 }
 
 impl Queue {
+    /// The id of the message that has a key, where its record leaves no doubt: a look that needs no lock of `seq`.
+    pub(in crate::queue) fn surely_stands(&self, key: &Key) -> Result<Option<Id>> {
+        let sure = self.hold_record(&key.shard(), key.plain())?.filter(|held| !held.doubt).and_then(|held| held.record);
+        let stands = sure.filter(|record| !self.of_another_boot(record) && !record.expired(self.disk.now()));
+        Ok(stands.and_then(|record| record.name()).map(|name| name.id))
+    }
+
     /// Whether the message of a record stands. What is in doubt is looked into, and set right.
     pub(super) fn judge_record(&self, mut held: Held) -> Result<Verdict> {
         let Some(record) = held.record.clone() else { return self.judge_torn(held) };
