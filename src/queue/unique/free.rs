@@ -1,6 +1,6 @@
 //! Freeing a key: by whoever acknowledges, dead-letters or removes its message, or claims it, where that is enough.
 
-use super::super::error::Result;
+use super::super::error::{Error, Result};
 use super::super::header::{Header, Until};
 use super::super::message::Message;
 use super::super::name::UNIQUE;
@@ -13,7 +13,15 @@ use std::path::Path;
 /// A key that is being freed: its record is in doubt until [`Queue::unique_release_end`]. Dropping it leaves it so.
 #[derive(Debug)]
 #[must_use]
-pub(in crate::queue) struct Freeing(Option<Held>);
+pub(in crate::queue) struct Freeing {
+    /// The record of the message.
+    own: Option<Held>,
+    /// Another one's of the key: held, so that nobody replaces what is about to be removed by its name.
+    _other: Option<Held>,
+}
+
+/// There is nothing to free.
+const NOTHING: Freeing = Freeing { own: None, _other: None };
 
 /// Expired windows are looked for in passing: by one unique send in so many, this many records of a random shard.
 const SWEEP_EVERY: u8 = 16;
@@ -26,9 +34,18 @@ impl Queue {
         let key = match Key::of_header(header, self) {
             // A window is not ended by anything.
             Some(key) if !matches!(key.until, Until::For(_)) => key,
-            _ => return Ok(Freeing(None)),
+            _ => return Ok(NOTHING),
         };
-        let Some(mut held) = self.own_record(&key, header)? else { return Ok(Freeing(None)) };
+        match self.hold_record(&key.shard(), key.plain())? {
+            Some(held) => self.put_in_doubt(held, &key, header),
+            None => Ok(NOTHING),
+        }
+    }
+
+    fn put_in_doubt(&self, mut held: Held, key: &Key, header: &Header) -> Result<Freeing> {
+        if !held.is_of(header) {
+            return Ok(Freeing { own: None, _other: Some(held) });
+        }
         if !held.doubt {
             let doubt = key.doubt();
             match self.disk.rename(&held.shard, &held.plain, &held.shard, &doubt) {
@@ -40,18 +57,18 @@ impl Queue {
                 // Settling never needs space. Killed before it settles, a second message may be queued early.
                 Err(error) if error.no_room() => {
                     self.free_record(&held)?;
-                    return Ok(Freeing(None));
+                    return Ok(NOTHING);
                 }
                 renamed => renamed?,
             }
             held.doubt = true;
         }
-        Ok(Freeing(Some(held)))
+        Ok(Freeing { own: Some(held), _other: None })
     }
 
     /// After it: the key is free. What can't be removed stays in doubt, and is looked into.
     pub(in crate::queue) fn unique_release_end(&self, freeing: Freeing) {
-        if let Some(held) = freeing.0 {
+        if let Some(held) = freeing.own {
             let _ = self.free_record(&held);
         }
     }
@@ -59,14 +76,23 @@ impl Queue {
     /// [`Queue::unique_release_begin`] for who has only the place of a message.
     pub(in crate::queue) fn unique_release_at(&self, place: &Place) -> Result<Freeing> {
         if self.maybe_dir(Path::new(UNIQUE))?.is_none() {
-            return Ok(Freeing(None));
+            return Ok(NOTHING);
         }
-        match self.read(place) {
-            Ok(Some(message)) => self.unique_release_begin(&message.header),
-            // Gone, or damaged: nobody can tell whose key it had.
-            Ok(None) | Err(super::super::Error::Damaged { .. } | super::super::Error::Unknown { .. }) => {
-                Ok(Freeing(None))
+        loop {
+            let Some(header) = self.header_at(place)? else { return Ok(NOTHING) };
+            let freeing = self.unique_release_begin(&header)?;
+            // It may have been replaced, under its own name, before we got hold of the record; not any more.
+            if self.header_at(place)?.is_none_or(|again| again.uid == header.uid) {
+                return Ok(freeing);
             }
+        }
+    }
+
+    /// `None` for one that is gone or damaged: nobody can tell whose key it had.
+    fn header_at(&self, place: &Place) -> Result<Option<Header>> {
+        match self.read(place) {
+            Ok(message) => Ok(message.map(|message| message.header)),
+            Err(Error::Damaged { .. } | Error::Unknown { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -86,7 +112,7 @@ impl Queue {
     /// The record of a key, if it is this message that has it.
     fn own_record(&self, key: &Key, header: &Header) -> Result<Option<Held>> {
         let held = self.hold_record(&key.shard(), key.plain())?;
-        Ok(held.filter(|held| held.record.as_ref().is_some_and(|record| record.uid == header.uid.as_str())))
+        Ok(held.filter(|held| held.is_of(header)))
     }
 
     /// Removes a few records whose window has passed. In passing: an error is for whoever needs one of them.

@@ -67,7 +67,7 @@ impl Queue {
             if let Some(record) = held.record.clone().filter(ours) {
                 // Its sender was killed in the middle of this.
                 if let Some(old) = &record.old {
-                    return self.finish_replacing(fresh, held, &record, old);
+                    return self.finish_replacing(fresh, held, &record, old, None);
                 }
                 self.free_record(&held)?;
                 return self.take_key(&mut seq, fresh);
@@ -87,7 +87,10 @@ impl Queue {
                 }
                 Verdict::Draft(draft) => {
                     drop(seq);
-                    self.recover_one(&draft)?;
+                    match self.recover_one(&draft) {
+                        Err(Error::Busy { .. }) => (),
+                        recovered => recovered?,
+                    }
                     looks += 1;
                     if looks > 1 {
                         if looks == LOOKS {

@@ -148,6 +148,10 @@ pub(in crate::queue) struct Held {
 }
 
 impl Held {
+    /// Whether this message has the key.
+    pub fn is_of(&self, header: &Header) -> bool {
+        self.record.as_ref().is_some_and(|record| record.uid == header.uid.as_str())
+    }
     /// The name it has now.
     pub fn name(&self) -> String {
         if self.doubt { format!("{}{DOUBT}", self.plain) } else { self.plain.clone() }

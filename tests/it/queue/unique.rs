@@ -4,7 +4,7 @@
 use super::judge::{fsck, mend};
 use super::verbs::{VERBS, Verb, ack, first, remove};
 use super::world::{Config, PLAIN, Q, World, body_of, claim_one, unexpected};
-use crate::support::inject::Plan;
+use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Cut;
 use mq::fs::{Disk, Store};
 use mq::queue::name::{Lease, Priority, State};
@@ -233,6 +233,54 @@ fn after_a_failed_step_the_key_is_taken_if_and_only_if_its_message_stands() {
             }
             if done {
                 break;
+            }
+        }
+    }
+}
+
+/// What another process does whole, while the one under test is between two steps.
+const MEANWHILE: [(&str, fn(&Queue) -> Result<()>); 5] = [
+    ("another sender of the key", |queue| queue.draft(keyed(Until::Settled))?.publish().map(drop)),
+    ("a replacing sender", |queue| {
+        let draft = queue.draft(keyed(Until::Settled))?;
+        draft.publish_unless(OnDuplicate::Replace { max_delay: None }).map(drop)
+    }),
+    ("a worker", |queue| claim_one(queue, Lease::Live)?.ack(queue).map(drop)),
+    ("somebody who removes", |queue| queue.remove(&first(queue, State::Ready)?.0).map(drop)),
+    ("fsck", |queue| fsck(queue, Repair::Mend).map(drop)),
+];
+
+#[test]
+fn whoever_comes_between_two_steps_the_key_is_taken_if_and_only_if_its_message_stands() {
+    // Those who come take the key until it is settled; a redriven message comes although it is taken.
+    let excepted = |verb: &&Verb| verb.name.contains("until claimed") || verb.name.contains("redrive");
+    for verb in verbs().filter(|verb| !excepted(verb)) {
+        let mut prepared = World::new(PLAIN, 1);
+        (verb.prepare)(&mut prepared);
+        for (name, other) in MEANWHILE {
+            for n in 1.. {
+                let mut world = prepared.fork();
+                let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+                let machine = world.machine.clone();
+                // What the other one sends.
+                world.ledger.sending(b"");
+                let steps = steps.meanwhile(n, move || {
+                    let queue = Queue::open(&machine.disk(), Path::new(Q)).expect("the queue");
+                    match other(&queue) {
+                        // Locks are not waited for here, and some find nothing to do.
+                        Ok(()) | Err(Error::Busy { .. } | Error::Held { .. }) => (),
+                        Err(Error::Duplicate { .. } | Error::Refused { .. }) => (),
+                        Err(error) => panic!("the other one: {error}"),
+                    }
+                });
+                let outcome = (verb.act)(&mut world, &Disk::new(steps));
+                let what = format!("{} with {name} before step {n}: {outcome:?}\n{}", verb.name, tape.trace());
+                world.open().recover().unwrap();
+                hold_to_it(&world, &what, true);
+                mend(&world.machine.disk());
+                if tape.steps() < n {
+                    break;
+                }
             }
         }
     }
