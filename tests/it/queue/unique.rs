@@ -239,7 +239,9 @@ fn after_a_failed_step_the_key_is_taken_if_and_only_if_its_message_stands() {
 }
 
 /// What another process does whole, while the one under test is between two steps.
-const MEANWHILE: [(&str, fn(&Queue) -> Result<()>); 5] = [
+type Other = (&'static str, fn(&Queue) -> Result<()>);
+
+const MEANWHILE: [Other; 5] = [
     ("another sender of the key", |queue| queue.draft(keyed(Until::Settled))?.publish().map(drop)),
     ("a replacing sender", |queue| {
         let draft = queue.draft(keyed(Until::Settled))?;
