@@ -9,7 +9,8 @@ use crate::support::memory::Cut;
 use mq::fs::{Disk, Store};
 use mq::queue::name::{Lease, Priority, State};
 use mq::queue::{
-    Again, Counting, Envelope, Error, OnDuplicate, Published, Queue, Repair, Result, Settled, Uid, Unique, Until,
+    Again, Counting, Envelope, Error, Found, OnDuplicate, Published, Queue, Repair, Result, Scout, Settled, Uid,
+    Unique, Until,
 };
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -238,10 +239,10 @@ fn after_a_failed_step_the_key_is_taken_if_and_only_if_its_message_stands() {
     }
 }
 
-/// What another process does whole, while the one under test is between two steps.
-type Other = (&'static str, fn(&Queue) -> Result<()>);
+type Other = fn(&Queue) -> Result<()>;
 
-const MEANWHILE: [Other; 5] = [
+/// What another process does whole, while the one under test is between two steps.
+const MEANWHILE: [(&str, Other); 5] = [
     ("another sender of the key", |queue| queue.draft(keyed(Until::Settled))?.publish().map(drop)),
     ("a replacing sender", |queue| {
         let draft = queue.draft(keyed(Until::Settled))?;
@@ -284,6 +285,36 @@ fn whoever_comes_between_two_steps_the_key_is_taken_if_and_only_if_its_message_s
                     break;
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn what_a_claimer_has_in_its_hands_is_not_replaced() {
+    for n in 1.. {
+        let mut world = World::new(PLAIN, 1);
+        let disk = world.machine.disk();
+        world.send(&disk, Q, b"before", Envelope { priority: Priority::new(8), ..Envelope::default() }).unwrap();
+        taken(&mut world);
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let machine = world.machine.clone();
+        let steps = steps.meanwhile(n, move || {
+            let queue = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+            let draft = queue.draft(keyed(Until::Settled)).unwrap();
+            let done = draft.publish_unless(OnDuplicate::Replace { max_delay: None });
+            assert!(matches!(done, Ok(_) | Err(Error::Held { .. } | Error::Busy { .. })), "{done:?}");
+        });
+        let queue = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
+        // With its first claim it would look for what a crash has left.
+        let mut scout = Scout::new();
+        for _ in 0..2 {
+            if let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+                claim.ack(&queue).unwrap();
+            }
+        }
+        hold_to_it(&world, &format!("a replacing sender before step {n}\n{}", tape.trace()), true);
+        if tape.steps() < n {
+            break;
         }
     }
 }
