@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// One JSON object a line, of the kept message
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     json: bool,
 }
 

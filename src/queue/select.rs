@@ -137,8 +137,12 @@ impl Queue {
                     None => None,
                 };
                 let due = place.due.filter(|_| group.is_none());
+                let freeing = self.unique_release_begin(&message.header)?;
                 let seq = Seq::lock(to)?;
                 let published = to.publish_moved(seq, at, &file_name, &message.header, (anew.priority, due, group));
+                if published.is_ok() {
+                    self.unique_release_end(freeing);
+                }
                 if let (Ok(_), Some((_, mark, _lock)), Some(name)) = (&published, &held, ticket) {
                     let _ = self.move_on(self.claimed_dir()?, &name, *mark);
                 }

@@ -3,7 +3,7 @@
 
 use super::judge::{First, fsck, judge};
 use super::ledger::Since;
-use super::verbs::{VERBS, Verb};
+use super::verbs::{Share, VERBS, Verb};
 use super::world::{Bystander, Config, PLAIN, Q, World};
 use crate::support::inject::{Plan, Tape};
 use crate::support::memory::{Cut, Machine};
@@ -96,10 +96,10 @@ fn a_kill_at_any_step_loses_and_doubles_nothing() {
 }
 
 /// Cuts the power after each step of each verb.
-fn cut_everywhere(config: Config) {
+fn cut_everywhere(config: Config, share: Share) {
     for verb in VERBS {
         let prepared = prepared(verb, config);
-        for n in 1.. {
+        for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::StopBefore(n));
             for (at, cut) in cuts(n).into_iter().enumerate() {
@@ -121,24 +121,28 @@ fn cuts(n: u64) -> [Cut; 4] {
 
 #[test]
 fn a_power_cut_at_any_step_loses_nothing_that_was_sent() {
-    cut_everywhere(PLAIN);
+    cut_everywhere(PLAIN, Share::All);
 }
 
 #[test]
 fn with_sync_all_a_power_cut_undoes_no_ack_either() {
-    cut_everywhere(Config { store: Store::Trusted, sync: "all" });
+    cut_everywhere(Config { store: Store::Trusted, sync: "all" }, Share::Quick);
 }
 
 #[test]
 fn where_only_a_directorys_flush_keeps_names_a_power_cut_loses_nothing() {
-    cut_everywhere(Config { store: Store::Other, sync: "send" });
+    cut_everywhere(Config { store: Store::Other, sync: "send" }, Share::Quick);
 }
 
 #[test]
 fn what_mends_after_an_accident_may_have_one_itself() {
+    mend_in_two(Share::Quick);
+}
+
+fn mend_in_two(share: Share) {
     for verb in VERBS {
         let prepared = prepared(verb, PLAIN);
-        for n in 1.. {
+        for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::StopBefore(n));
             let done = !telling.tape.struck();
@@ -194,10 +198,10 @@ fn honest(outcome: &Result<()>) {
 }
 
 /// Makes step after step fail, in ways that `plans` gives for each.
-fn fail_everywhere(plans: impl Fn(u64) -> Vec<Plan>) {
+fn fail_everywhere(share: Share, plans: impl Fn(u64) -> Vec<Plan>) {
     for verb in VERBS {
         let prepared = prepared(verb, PLAIN);
-        for n in 1.. {
+        for n in share.steps(verb) {
             let mut done = true;
             for plan in plans(n) {
                 let mut world = prepared.fork();
@@ -223,25 +227,40 @@ fn some(n: u64) -> Vec<Errno> {
 
 #[test]
 fn an_error_of_any_step_is_an_error_and_loses_nothing() {
-    fail_everywhere(|n| some(n).into_iter().map(|errno| Plan::FailOnce(n, errno)).collect());
+    fail_everywhere(Share::Quick, |n| some(n).into_iter().map(|errno| Plan::FailOnce(n, errno)).collect());
 }
 
 #[test]
 fn errors_from_any_step_on_are_errors_and_lose_nothing() {
-    fail_everywhere(|n| some(n).into_iter().map(|errno| Plan::FailFrom(n, errno)).collect());
+    fail_everywhere(Share::Quick, |n| some(n).into_iter().map(|errno| Plan::FailFrom(n, errno)).collect());
 }
 
 #[test]
-#[ignore = "half a minute: every error at every step, of which the two tests above take a part"]
+#[ignore = "minutes: every error at every step of every verb, of which the two tests above take a part"]
 fn every_error_of_every_step_is_an_error_and_loses_nothing() {
-    fail_everywhere(|n| ERRORS.into_iter().flat_map(|e| [Plan::FailOnce(n, e), Plan::FailFrom(n, e)]).collect());
+    fail_everywhere(Share::All, |n| {
+        ERRORS.into_iter().flat_map(|e| [Plan::FailOnce(n, e), Plan::FailFrom(n, e)]).collect()
+    });
+}
+
+#[test]
+#[ignore = "a minute: every step of every verb, of which the tests of the same accidents take a part"]
+fn every_step_of_every_verb_stands_every_accident() {
+    cut_everywhere(Config { store: Store::Trusted, sync: "all" }, Share::All);
+    cut_everywhere(Config { store: Store::Other, sync: "send" }, Share::All);
+    mend_in_two(Share::All);
+    cut_after_a_failure(Share::All);
 }
 
 #[test]
 fn after_a_failed_step_a_power_cut_loses_nothing_that_was_sent() {
+    cut_after_a_failure(Share::Quick);
+}
+
+fn cut_after_a_failure(share: Share) {
     for verb in VERBS {
         let prepared = prepared(verb, PLAIN);
-        for n in 1.. {
+        for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::FailOnce(n, Errno::IO));
             for (at, cut) in cuts(n).into_iter().enumerate() {

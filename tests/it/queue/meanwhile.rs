@@ -3,7 +3,7 @@
 
 use super::judge::{First, fsck, judge};
 use super::ledger::Since;
-use super::verbs::VERBS;
+use super::verbs::{Share, VERBS};
 use super::world::{PLAIN, Q, World, body_of, claim_one};
 use crate::support::inject::{Injected, Plan, Tape};
 use crate::support::memory::Machine;
@@ -128,20 +128,27 @@ impl Drop for Telling {
 
 #[test]
 fn a_worker_that_comes_between_two_steps_takes_nothing_from_anybody() {
-    interrupt(WORKERS);
+    interrupt(WORKERS, Share::Quick);
 }
 
 #[test]
 fn whoever_else_comes_between_two_steps_takes_nothing_from_anybody() {
-    interrupt(OTHERS);
+    interrupt(OTHERS, Share::Quick);
 }
 
-fn interrupt(others: &[(&str, Other)]) {
+#[test]
+#[ignore = "a minute: every step of every verb, of which the two tests above take a part"]
+fn whoever_comes_between_any_two_steps_takes_nothing_from_anybody() {
+    interrupt(WORKERS, Share::All);
+    interrupt(OTHERS, Share::All);
+}
+
+fn interrupt(others: &[(&str, Other)], share: Share) {
     for verb in VERBS.iter().filter(|verb| !verb.fsck_first) {
         let mut prepared = World::new(PLAIN, 1);
         (verb.prepare)(&mut prepared);
         for &(name, other) in others {
-            for n in 1.. {
+            for n in share.steps(verb) {
                 let mut world = prepared.fork();
                 let told = Arc::new(Mutex::new(Told::default()));
                 let receipt = world.receipts.last().map(|(receipt, _)| receipt.clone());

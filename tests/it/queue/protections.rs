@@ -4,7 +4,7 @@ mod between;
 
 use super::judge::fsck;
 use super::survey::{Seen, Survey};
-use super::verbs::{VERBS, Verb};
+use super::verbs::{Share, VERBS, Verb};
 use super::world::{PLAIN, Q, World, claim_one};
 use crate::support::inject::Plan;
 use crate::support::memory::Cut;
@@ -65,7 +65,7 @@ fn whole_after_cuts(world: &World, n: u64, what: &str) {
 fn what_stands_in_a_queue_is_whole_whenever_the_power_is_cut() {
     for verb in VERBS.iter().filter(|verb| !verb.fsck_first) {
         let prepared = prepared(verb);
-        for n in 1.. {
+        for n in Share::Quick.steps(verb) {
             let mut world = prepared.fork();
             let (disk, tape) = world.injected(Plan::StopBefore(n));
             let _ = (verb.act)(&mut world, &disk);

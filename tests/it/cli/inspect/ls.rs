@@ -56,11 +56,11 @@ fn the_columns_of_each_state() {
     assert_eq!(
         rows,
         [
-            format!("{ready} ready 4 0 TIME 12 - - - - a ready owl"),
-            format!("{delayed} delayed 4 0 TIME 16 TIME - - - a delayed sloth"),
-            format!("{claimed} claimed 8 1 TIME 15 - TIME - - a claimed goat"),
-            format!("{dead} dead 9 1 TIME 14 - - - passed on a dead parrot"),
-            format!("{damaged} damaged 9 0 TIME - - - - its checksum does not match -"),
+            format!("{ready} ready 4 0 TIME 12 - - - - a ready owl -"),
+            format!("{delayed} delayed 4 0 TIME 16 TIME - - - a delayed sloth -"),
+            format!("{claimed} claimed 8 1 TIME 15 - TIME - - a claimed goat -"),
+            format!("{dead} dead 9 1 TIME 14 - - - passed on a dead parrot -"),
+            format!("{damaged} damaged 9 0 TIME - - - - its checksum does not match - -"),
         ]
     );
 }
