@@ -139,11 +139,11 @@ impl Queue {
         let freeing = message.as_ref().map(|message| self.unique_release_begin(&message.header)).transpose()?;
         let Some(name) = self.marked(&dir, place, Lease::Buried)? else { return Ok(Cancelled::Gone) };
         let Some(name) = ClaimedName::parse(&name) else { return Ok(Cancelled::Gone) };
-        // From here on recovery does the same.
-        self.take_back(name, ticket)?;
         if let Some(freeing) = freeing {
             self.unique_release_end(freeing);
         }
+        // From here on recovery does the same.
+        self.take_back(name, ticket)?;
         if let Some(message) = message {
             self.flush_moved(message.file(), &home(State::Dead, &place.name, None))?;
         }

@@ -220,8 +220,11 @@ impl Queue {
             _ => None,
         };
         if let Some((mark, held)) = of_group {
+            if held {
+                return self.remove_held(place, mark);
+            }
             let freeing = self.unique_release_at(place)?;
-            let removed = if held { self.remove_held(place, mark)? } else { self.remove_waiting(place, mark)? };
+            let removed = self.remove_waiting(place, mark)?;
             if removed == Removed::Removed {
                 self.unique_release_end(freeing);
             }

@@ -189,13 +189,9 @@ impl Claim {
 
     fn acknowledge(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let record = record.filter(|_| queue.settings.retain().is_some());
-        let freeing = queue.unique_release_begin(&self.message.header)?;
         let ended = match self.ticket() {
             Some((ticket, mark)) => self.ack_in_group(queue, ticket, mark, record.as_ref()),
-            None => match self.end_at(queue, queue.claimed_dir()?, &self.name.to_string(), record.as_ref()) {
-                Err(error) if error.missing() => Ok(None),
-                ended => ended.map(Some),
-            },
+            None => self.ack_alone(queue, record.as_ref()),
         };
         let settled = match ended {
             Ok(Some(settled)) => Ok(settled),
@@ -206,15 +202,26 @@ impl Claim {
             }
             Err(error) => Err(error),
         };
-        if settled.is_ok() {
-            queue.unique_release_end(freeing);
-        }
         self.release(queue);
         if self.ticket.is_some() {
             queue.wake();
         }
         queue.room_in_flight();
         settled
+    }
+
+    /// [`Claim::acknowledge`] for a message of no group. `None` when its name is gone; then its key stays in doubt, since it
+    /// may have been put back.
+    fn ack_alone(&self, queue: &Queue, record: Option<&Attempt>) -> Result<Option<Settled>> {
+        let freeing = queue.unique_release_begin(&self.message.header)?;
+        match self.end_at(queue, queue.claimed_dir()?, &self.name.to_string(), record) {
+            Err(error) if error.missing() => Ok(None),
+            Err(error) => Err(error),
+            Ok(settled) => {
+                queue.unique_release_end(freeing);
+                Ok(Some(settled))
+            }
+        }
     }
 
     /// The end of an acknowledged message that stands there: away, or into `done/`.
@@ -299,29 +306,26 @@ impl Claim {
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let name = self.name.name.clone();
         let below = home(State::Dead, &name, None);
-        let mut freeing = Some(queue.unique_release_begin(&self.message.header)?);
         let dead = match self.ticket() {
             Some((ticket, mark)) => self.dead_in_group(queue, ticket, mark, record.as_ref()),
-            None => match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
-                Err(error) if error.missing() => Ok(None),
-                Err(error) => Err(error),
-                Ok(()) => {
-                    // Before the flush, which others would have to wait for.
-                    if let Some(freeing) = freeing.take() {
+            None => {
+                let freeing = queue.unique_release_begin(&self.message.header)?;
+                match self.leave(queue, &below, &name.to_string(), record.as_ref()) {
+                    Err(error) if error.missing() => Ok(None),
+                    Err(error) => Err(error),
+                    Ok(()) => {
+                        // Before the flush, which others would have to wait for.
                         queue.unique_release_end(freeing);
+                        queue.flush_moved(self.message.file(), &below).map(Some)
                     }
-                    queue.flush_moved(self.message.file(), &below).map(Some)
                 }
-            },
+            }
         };
         let settled = match dead {
             Ok(Some(())) => Ok(Settled::Dead),
             Ok(None) => self.already(queue, record),
             Err(error) => Err(error),
         };
-        if let (Ok(Settled::Dead), Some(freeing)) = (&settled, freeing) {
-            queue.unique_release_end(freeing);
-        }
         self.release(queue);
         if self.ticket.is_some() {
             queue.wake();

@@ -21,7 +21,10 @@ impl Claim {
         marked: Lease,
         end: impl FnOnce(&Dir, &str) -> Result<()>,
     ) -> Result<Option<()>> {
+        let freeing = queue.unique_release_begin(&self.message().header)?;
         let Some(name) = self.end_first_of(queue, ticket, marked, end)? else { return Ok(None) };
+        // Nobody waits for the lock of `seq`, as the ticket may have to, with a key in hand.
+        queue.unique_release_end(freeing);
         // The message has ended: whatever fails now, recovery sends the ticket on.
         let _ = queue.move_on(queue.claimed_dir()?, &name, mark);
         Ok(Some(()))
@@ -81,10 +84,12 @@ impl Claim {
         if queue.settings.group_on_dead() == OnDead::Hold {
             // The ticket becomes the dead letter, and the message stays first in its group.
             let below = home(State::Dead, name, None);
+            let freeing = queue.unique_release_begin(&self.message().header)?;
             return match self.leave(queue, &below, &name.to_string(), record) {
                 Err(error) if error.missing() => Ok(None),
                 Err(error) => Err(error),
                 Ok(()) => {
+                    queue.unique_release_end(freeing);
                     queue.flush_moved(self.message().file(), &below)?;
                     queue.flush_moved(&ticket.lock, &below).map(Some)
                 }
@@ -187,6 +192,7 @@ impl Queue {
 
     /// Removes the message of a group whose ticket is delayed or held as dead: the group goes on.
     pub(in super::super) fn remove_held(&self, place: &Place, mark: GroupMark) -> Result<Removed> {
+        let freeing = self.unique_release_at(place)?;
         let Some(dir) = self.dir_of(place)? else { return Ok(Removed::Gone) };
         let ticket = match self.disk.open(&dir, &place.file_name, Access::Read) {
             Err(error) if error.missing() => return Ok(Removed::Gone),
@@ -204,6 +210,7 @@ impl Queue {
             Some(spot) => self.disk.unlink(&spot.dir, &spot.file_name)?,
             None => self.still_here()?,
         }
+        self.unique_release_end(freeing);
         // It is removed: whatever fails now, recovery sends the ticket on.
         let _ = self.move_on(self.claimed_dir()?, &name, mark);
         Ok(Removed::Removed)
