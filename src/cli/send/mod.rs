@@ -114,6 +114,7 @@ pub struct Args {
         long,
         value_name = "WHAT",
         value_parser = ["skip", "replace", "fail"],
+        hide_possible_values = true,
         requires = "unique",
         hide_short_help = true
     )]
