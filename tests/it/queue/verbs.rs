@@ -755,8 +755,12 @@ fn recover_requested(world: &mut World, disk: &Disk) -> Result<()> {
     let place = place_of(&queue, id)?;
     let body = queue.read(&place)?.ok_or_else(|| unexpected("gone"))?.start(100)?;
     queue.recover()?;
+    if !queue.cancellations()?.is_empty() {
+        // A lock that can't be had is somebody's, and the request stands until it can.
+        return Err(Error::Held { id, by: None });
+    }
     world.ledger.is_in(&body, &["dead"], lasting(world.config));
-    only(queue.cancellations()?.is_empty(), "the request stands")
+    Ok(())
 }
 
 fn pause_for(world: &mut World, disk: &Disk) -> Result<()> {
