@@ -71,6 +71,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
                     continue;
                 }
                 Found::Nothing(nothing) => nothing,
+                // One was wanted, and so no pack is too large.
+                Found::TooMany => Nothing::default(),
             },
         };
         if claimed > 0 {

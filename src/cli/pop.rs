@@ -62,6 +62,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
                     continue;
                 }
                 Found::Nothing(nothing) => nothing,
+                // One was wanted, and so no pack is too large.
+                Found::TooMany => Nothing::default(),
             },
         };
         if popped > 0 {

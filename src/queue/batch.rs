@@ -1,25 +1,22 @@
-//! Sending many messages whole or not at all: a directory in `tmp/`, locked, with the messages in shards of a bucket's size;
-//! then the file `commit`, then one flush of the file system, then the renames in order.
+//! Sending many messages whole or not at all: a directory in `tmp/`, locked, with the messages in packs, or in shards of a
+//! bucket's size; then the file `commit`, then one flush of the file system, then the renames in order.
 //!
 //! A crash before `commit` leaves nothing sent, and recovery deletes the directory; a crash after it leaves everything
 //! sent, and recovery finishes the renames in order.
 
+mod roll;
+
+pub(super) use roll::pack_part;
+
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
 use super::limits::{Gauge, Load};
-use super::message::{self, Content, Depth};
-use super::name::{Attempts, BUCKET_SIZE, COMMIT, GroupMark, Grouped, Id, Name, Part, Priority};
+use super::name::{BUCKET_SIZE, COMMIT, GroupMark, Id, Part, Priority};
+use super::pack::{self, Builder};
 use super::send::Writing;
-use super::seq::Seq;
-use super::unique::{Fresh, Key};
 use super::{Queue, Sync};
-use crate::fs::{Access, Dir, Kind};
-use std::ops::ControlFlow;
-use std::time::Duration;
-
-/// Between two shards the lock of `seq` is free for so long, so that other senders get their turn: a million renames take
-/// longer than the ten seconds they wait.
-const TURN: Duration = Duration::from_micros(200);
+use crate::fs::{Dir, File};
+use std::ops::RangeInclusive;
 
 /// Messages that are being written. Dropping it takes them back.
 #[derive(Debug)]
@@ -28,13 +25,30 @@ pub struct Batch<'q> {
     tmp: Dir,
     dir: Dir,
     name: String,
-    shard: Option<Dir>,
+    /// How many packs and shards there are.
+    entries: u32,
+    /// The last of them, where it is a shard with room, and how many are in it.
+    shard: Option<(Dir, u32)>,
     count: u32,
-    open: Option<(Writing, Part)>,
+    open: Open,
+    /// What will be a pack, if enough comes; and what its messages have in common.
+    gathered: Builder,
+    common: Option<Envelope>,
+    /// So many messages make a pack, at least and at most.
+    packs: RangeInclusive<u32>,
     /// Of the files, as far as they are written.
     bytes: u64,
     gauge: Gauge,
     committed: bool,
+}
+
+/// The message begun last.
+#[derive(Debug)]
+enum Open {
+    None,
+    /// At the end of what is gathered.
+    Gathered,
+    File(Box<Writing>),
 }
 
 impl Queue {
@@ -42,9 +56,22 @@ impl Queue {
     pub fn batch(&self) -> Result<Batch<'_>> {
         let tmp = self.tmp_dir()?;
         let (name, dir) = self.locked_dir(&tmp)?;
-        let gauge = Gauge::default();
-        let (shard, open) = (None, None);
-        Ok(Batch { queue: self, tmp, dir, name, shard, count: 0, open, bytes: 0, gauge, committed: false })
+        Ok(Batch {
+            queue: self,
+            tmp,
+            dir,
+            name,
+            entries: 0,
+            shard: None,
+            count: 0,
+            open: Open::None,
+            gathered: Builder::default(),
+            common: None,
+            packs: pack::PACK_LEAST..=pack::MOST,
+            bytes: 0,
+            gauge: Gauge::default(),
+            committed: false,
+        })
     }
 
     /// A fresh directory in `tmp/`, locked by us.
@@ -71,6 +98,13 @@ impl Queue {
 }
 
 impl Batch<'_> {
+    /// Lets packs have no fewer and no more messages than these, in place of what was measured to pay: no more than 16,384.
+    #[must_use]
+    pub fn packing(mut self, least: u32, most: u32) -> Self {
+        self.packs = least..=most.clamp(1, pack::MOST);
+        self
+    }
+
     /// How many messages were begun.
     pub fn len(&self) -> u32 {
         self.count
@@ -93,53 +127,140 @@ impl Batch<'_> {
 
     fn begin_as(&mut self, envelope: &Envelope, derived: Option<Uid>) -> Result<()> {
         self.end()?;
-        super::send::in_order(envelope)?;
         self.gauge.begin(self.queue)?;
+        if derived.is_none() && self.common.as_ref().is_some_and(|common| common == envelope) {
+            self.open = Open::Gathered;
+            self.count += 1;
+            return Ok(());
+        }
+        super::send::in_order(envelope)?;
+        self.flush_gathered()?;
+        if derived.is_none() && packable(envelope) {
+            self.common = Some(envelope.clone());
+            self.open = Open::Gathered;
+        } else {
+            self.common = None;
+            let (file, line) = self.begin_file(envelope, derived)?;
+            self.open = Open::File(Box::new(Writing::new(file, line)));
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// A file for one message, in a shard with room for it.
+    fn begin_file(&mut self, envelope: &Envelope, derived: Option<Uid>) -> Result<(File, Line)> {
         let disk = &self.queue.disk;
-        if self.count.is_multiple_of(BUCKET_SIZE) {
-            let name = format!("{:06}", self.count / BUCKET_SIZE);
-            disk.make_dir(&self.dir, &name, self.queue.dir_birth())?;
-            self.shard = Some(disk.open_dir(&self.dir, &name)?);
-        }
-        let Some(shard) = &self.shard else { return Err(Error::Refused { why: "a batch without a shard".into() }) };
-        if self.count / BUCKET_SIZE > 999_999 {
-            return Err(Error::Refused { why: "a batch holds at most a thousand million messages".into() });
-        }
+        let (shard, number) = match self.shard.take().filter(|(_, number)| *number < BUCKET_SIZE) {
+            Some(shard) => shard,
+            None => {
+                let name = format!("{:06}", self.next_entry()?);
+                disk.make_dir(&self.dir, &name, self.queue.dir_birth())?;
+                (disk.open_dir(&self.dir, &name)?, 0)
+            }
+        };
         let part = Part {
-            number: self.count % BUCKET_SIZE,
+            number,
             priority: envelope.priority.unwrap_or(Priority::DEFAULT),
             due: envelope.due,
             group: envelope.group.as_deref().map(GroupMark::of),
             unique: envelope.unique.is_some() || envelope.derived_from.is_some(),
+            pack: None,
         };
         let uid = match derived {
             Some(uid) => uid,
             None => Uid::new(disk.random()?),
         };
         let now = disk.now();
-        let mut envelope = envelope.clone();
-        envelope.expires = self.queue.expires(&envelope, now);
+        let envelope = Envelope { expires: self.queue.expires(envelope, now), ..envelope.clone() };
         let line = Line::new(&envelope, &uid, now).map_err(|why| Error::Refused { why })?;
-        let file = disk.create(shard, part.to_string(), self.queue.file_birth())?;
-        self.open = Some((Writing::new(file, line), part));
-        self.count += 1;
-        Ok(())
+        let file = disk.create(&shard, part.to_string(), self.queue.file_birth())?;
+        self.shard = Some((shard, number + 1));
+        Ok((file, line))
+    }
+
+    fn next_entry(&mut self) -> Result<u32> {
+        if self.entries > 999_999 {
+            return Err(Error::Refused { why: "a batch holds at most a million packs and buckets".into() });
+        }
+        self.entries += 1;
+        Ok(self.entries - 1)
     }
 
     /// Adds to the body of the message begun last.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.gauge.grow(self.queue, bytes.len())?;
         match &mut self.open {
-            Some((writing, _)) => writing.write(&self.queue.disk, bytes),
-            None => Ok(()),
+            Open::None => Ok(()),
+            Open::File(writing) => writing.write(&self.queue.disk, bytes),
+            Open::Gathered if self.gathered.open() + bytes.len() <= pack::BODY_MAX => {
+                self.gathered.write(bytes);
+                Ok(())
+            }
+            Open::Gathered => {
+                // Too long for a pack: it gets a file of its own, after those that came before it.
+                let start = self.gathered.take_open();
+                self.flush_gathered()?;
+                let Some(envelope) = self.common.clone() else { return Ok(()) };
+                let (file, line) = self.begin_file(&envelope, None)?;
+                let mut writing = Writing::new(file, line);
+                writing.write(&self.queue.disk, &start)?;
+                writing.write(&self.queue.disk, bytes)?;
+                self.open = Open::File(Box::new(writing));
+                Ok(())
+            }
         }
     }
 
     fn end(&mut self) -> Result<()> {
-        if let Some((mut writing, _)) = self.open.take() {
-            self.bytes += writing.length();
-            writing.seal(&self.queue.disk)?;
+        match std::mem::replace(&mut self.open, Open::None) {
+            Open::None => Ok(()),
+            Open::Gathered => {
+                self.gathered.end();
+                if self.gathered.is_full(*self.packs.end()) { self.flush_gathered() } else { Ok(()) }
+            }
+            Open::File(mut writing) => {
+                self.bytes += writing.length();
+                writing.seal(&self.queue.disk)
+            }
         }
+    }
+
+    /// Writes what is gathered: as a pack, or as files of their own where a pack does not pay.
+    fn flush_gathered(&mut self) -> Result<()> {
+        let Some(envelope) = self.common.as_ref().filter(|_| !self.gathered.is_empty()) else { return Ok(()) };
+        let disk = &self.queue.disk;
+        if self.gathered.len() < *self.packs.start() {
+            let envelope = envelope.clone();
+            let gathered = std::mem::take(&mut self.gathered);
+            for body in gathered.bodies() {
+                let (file, line) = self.begin_file(&envelope, None)?;
+                let mut writing = Writing::new(file, line);
+                writing.write(disk, body)?;
+                self.bytes += writing.length();
+                writing.seal(disk)?;
+            }
+            return Ok(());
+        }
+        let now = disk.now();
+        let envelope = Envelope { expires: self.queue.expires(envelope, now), ..envelope.clone() };
+        let part = Part {
+            number: 0,
+            priority: envelope.priority.unwrap_or(Priority::DEFAULT),
+            due: envelope.due,
+            group: None,
+            unique: false,
+            pack: Some(self.gathered.len()),
+        };
+        let start = self.gathered.start(&envelope, &Uid::new(disk.random()?), now.rfc3339(), 0)?;
+        // What comes after it comes after it, so not into a shard from before.
+        self.shard = None;
+        let part = Part { number: self.next_entry()?, ..part };
+        let file = disk.create(&self.dir, part.to_string(), self.queue.file_birth())?;
+        // In two writes, since its rest may be megabytes. What a crash leaves of it has no `commit` beside it.
+        disk.write_all(&file, &start, 0)?;
+        disk.write_all(&file, self.gathered.rest(), start.len() as u64)?;
+        self.bytes += (start.len() + self.gathered.rest().len()) as u64;
+        self.gathered.clear();
         Ok(())
     }
 
@@ -149,6 +270,7 @@ impl Batch<'_> {
     /// power cut. An error after the commit does not unsend: it comes back as the second value, and recovery finishes.
     pub fn publish(mut self, mut each: impl FnMut(Id)) -> Result<Option<Error>> {
         self.end()?;
+        self.flush_gathered()?;
         let (queue, disk) = (self.queue, &self.queue.disk);
         self.shard = None;
         // The commit is there before the lock of `seq` is given up, so that whoever counts the queue meanwhile counts this.
@@ -171,169 +293,15 @@ impl Batch<'_> {
     }
 }
 
+/// Whether a message like this can be in a pack: it needs nothing but its id to be published.
+fn packable(envelope: &Envelope) -> bool {
+    envelope.group.is_none() && envelope.unique.is_none() && envelope.derived_from.is_none()
+}
+
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if !self.committed {
             let _ = self.queue.delete_batch(&self.tmp, &self.name, &self.dir);
         }
-    }
-}
-
-impl Queue {
-    /// Publishes what is left of a committed batch, in order, and removes its directory. The caller holds its lock.
-    pub(super) fn roll_forward(&self, tmp: &Dir, name: &str, dir: &Dir, each: &mut dyn FnMut(Id)) -> Result<()> {
-        let disk = &self.disk;
-        for (shard_name, kind) in disk.names(dir)? {
-            if kind != Kind::Dir {
-                continue;
-            }
-            let shard = disk.open_dir(dir, &shard_name)?;
-            let parts: Vec<(String, Part)> = disk
-                .names(&shard)?
-                .into_iter()
-                .filter_map(|(name, _)| Some((name.to_str()?.to_string(), Part::parse(name.to_str()?)?)))
-                .collect();
-            if parts.iter().any(|(_, part)| part.unique) {
-                self.roll_keyed(name, &shard_name.to_string_lossy(), &shard, &parts, each)?;
-            } else if !parts.is_empty() {
-                let mut seq = Seq::lock(self)?;
-                let names: Vec<Name> = parts
-                    .iter()
-                    .map(|(_, part)| {
-                        let (id, bucket) = seq.next(part.priority);
-                        let group = part.group.map(Grouped::Message);
-                        Name { id, bucket, priority: part.priority, attempts: Attempts::default(), group }
-                    })
-                    .collect();
-                seq.save()?;
-                let mut into: Option<(std::path::PathBuf, Dir)> = None;
-                for ((file_name, part), name) in parts.iter().zip(&names) {
-                    match self.put_cached(&mut into, &shard, file_name, name, part.due) {
-                        Ok(()) => each(name.id),
-                        Err(Error::Disk(error)) if error.exists() => {
-                            each(self.publish(&mut seq, &shard, file_name, part.priority, part.due, part.group)?);
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                drop(seq);
-                self.wake();
-                std::thread::sleep(TURN);
-            }
-            disk.remove_dir(dir, &shard_name)?;
-        }
-        disk.unlink(dir, COMMIT)?;
-        Ok(disk.remove_dir(tmp, name)?)
-    }
-
-    /// [`Queue::roll_forward`] where some have unique keys: one by one, since each may have to wait for what another one's
-    /// crash has left. One whose key is taken is not published, and `each` is not told of it.
-    fn roll_keyed(
-        &self,
-        batch: &str,
-        shard_name: &str,
-        shard: &Dir,
-        parts: &[(String, Part)],
-        each: &mut dyn FnMut(Id),
-    ) -> Result<()> {
-        for (file_name, part) in parts {
-            let Part { priority, due, group, .. } = *part;
-            let key = if part.unique { self.key_of(shard, file_name)? } else { None };
-            let mut seq = Seq::lock(self)?;
-            let Some((uid, key)) = key else {
-                each(self.publish(&mut seq, shard, file_name, priority, due, group)?);
-                continue;
-            };
-            let draft = format!("{batch}/{shard_name}/{file_name}");
-            let fresh = Fresh { from: shard, file_name, draft: &draft, uid: &uid, key: &key, priority, due, group };
-            if let Some(id) = self.publish_or_delete(seq, &fresh)? {
-                each(id);
-            }
-            self.wake();
-        }
-        Ok(())
-    }
-
-    /// The unique key in the header of a part.
-    fn key_of(&self, shard: &Dir, file_name: &str) -> Result<Option<(Uid, Key)>> {
-        let file = self.disk.open(shard, file_name, Access::Read)?;
-        let stat = self.disk.stat(&file)?;
-        match message::load(&self.disk, file, stat, Depth::Header)? {
-            Content::Message(message) => {
-                let key = Key::of_header(&message.header, self);
-                Ok(key.map(|key| (message.header.uid, key)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Deletes a batch that was never committed. The caller holds its lock.
-    pub(super) fn delete_batch(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
-        match self.delete_parts(tmp, name, dir) {
-            // The directory of a group that ends passes through here, and whoever ended it deletes it too.
-            Err(error) if error.missing() => self.still_here(),
-            deleted => deleted,
-        }
-    }
-
-    fn delete_parts(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
-        let disk = &self.disk;
-        // `commit` goes first: a batch without its first part that still has it would look half published.
-        match disk.unlink(dir, COMMIT) {
-            Err(error) if !error.missing() => return Err(error.into()),
-            _ => (),
-        }
-        for (shard_name, kind) in disk.names(dir)? {
-            if kind != Kind::Dir {
-                disk.unlink(dir, &shard_name)?;
-                continue;
-            }
-            let shard = disk.open_dir(dir, &shard_name)?;
-            let mut failed = None;
-            let mut names = Vec::new();
-            disk.list(&shard, |name, _| {
-                names.push(name.to_os_string());
-                ControlFlow::Continue(())
-            })?;
-            for name in names {
-                failed = disk.unlink(&shard, name).err().or(failed);
-            }
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            disk.remove_dir(dir, &shard_name)?;
-        }
-        Ok(disk.remove_dir(tmp, name)?)
-    }
-
-    /// [`Queue::put`] for many messages: the directory they go to stays open from one to the next.
-    fn put_cached(
-        &self,
-        into: &mut Option<(std::path::PathBuf, Dir)>,
-        from: &Dir,
-        file_name: &str,
-        name: &Name,
-        due: Option<crate::time::Time>,
-    ) -> Result<()> {
-        use super::name::{State, home};
-        if name.group.is_some() {
-            return self.put(from, file_name, name, due);
-        }
-        let due = due.filter(|&due| due > name.id.time());
-        let (below, new) = match due {
-            Some(due) => (home(State::Delayed, name, Some(due)), name.delayed(due)),
-            None => (home(State::Ready, name, None), name.to_string()),
-        };
-        if into.as_ref().is_none_or(|(path, _)| *path != below) {
-            *into = Some((below.clone(), self.ensure_dir(&below)?));
-        }
-        if let Some((_, dir)) = into
-            && let Ok(()) = self.disk.rename(from, file_name, dir, &new)
-        {
-            return Ok(());
-        }
-        // Whatever went wrong, the careful way tells what it was.
-        *into = None;
-        self.put(from, file_name, name, due)
     }
 }

@@ -3,6 +3,7 @@
 use super::error::Result;
 use super::message::{self, Content, Depth, Message};
 use super::name::{self, ClaimedName, Grouped, Id, Name, Priority, State, ready_priority};
+use super::pack::is_opened;
 use super::{Error, Queue};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
@@ -19,7 +20,10 @@ pub struct Place {
     pub due: Option<Time>,
     /// In `claimed/`: by what lease.
     pub claimed: Option<ClaimedName>,
+    /// Its file, or that of its pack.
     pub file_name: String,
+    /// Its index in that pack.
+    pub in_pack: Option<u32>,
 }
 
 impl Place {
@@ -29,14 +33,30 @@ impl Place {
 
     pub(super) fn parse(state: State, file_name: &str) -> Option<Place> {
         let (name, due, claimed) = match state {
-            State::Ready | State::Dead | State::Done => (Name::parse(file_name)?, None, None),
+            State::Ready | State::Dead | State::Done => {
+                // A pack does not stand in a bucket.
+                (Name::parse(file_name).filter(|name| name.pack.is_none())?, None, None)
+            }
             State::Delayed => Name::parse_delayed(file_name).map(|(due, name)| (name, Some(due), None))?,
             State::Claimed => {
                 ClaimedName::parse(file_name).map(|claimed| (claimed.name.clone(), None, Some(claimed)))?
             }
-            State::Damaged => (super::damaged::damaged_name(file_name)?, None, None),
+            // Whatever it is, it is one thing that was set aside.
+            State::Damaged => (Name { pack: None, ..super::damaged::damaged_name(file_name)? }, None, None),
         };
-        Some(Place { state, name, due, claimed, file_name: file_name.to_string() })
+        Some(Place { state, name, due, claimed, file_name: file_name.to_string(), in_pack: None })
+    }
+
+    /// A pack that stands in `ready/P`.
+    pub(super) fn parse_pack(file_name: &str) -> Option<Place> {
+        let name = Name::parse(file_name).filter(|name| name.pack.is_some())?;
+        let file_name = file_name.to_string();
+        Some(Place { state: State::Ready, name, due: None, claimed: None, file_name, in_pack: None })
+    }
+
+    /// One message of the pack that this is.
+    pub(super) fn one_of_pack(&self, index: u32) -> Place {
+        Place { name: self.name.of_packed(index), in_pack: Some(index), ..self.clone() }
     }
 }
 
@@ -47,6 +67,21 @@ impl Queue {
     /// Calls `each` with every message of a state, in the order in which they would be delivered, until it breaks. Messages
     /// that move meanwhile may be seen twice or not at all.
     pub fn each_place(&self, state: State, mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
+        self.each_file(state, |place, dir| {
+            if place.name.pack.is_none() {
+                return each(place, dir);
+            }
+            for index in 0..place.name.count() {
+                if each(place.one_of_pack(index), dir)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// [`Queue::each_place`], with a pack as one.
+    pub fn each_file(&self, state: State, mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
         let tops = match state {
             State::Ready => Priority::all().map(ready_priority).collect(),
             _ => vec![state.word().into()],
@@ -62,21 +97,82 @@ impl Queue {
                 let _ = self.each_in(state, &top, &mut each)?;
                 continue;
             }
-            for bucket in self.bucket_names(&top)? {
-                let dir = match self.disk.open_dir(&top, &bucket) {
-                    Err(error) if error.missing() => continue,
-                    opened => opened?,
+            for (name, kind) in self.bucket_entries(&top)? {
+                let walked = match kind {
+                    Kind::Dir => match self.disk.open_dir(&top, &name) {
+                        Err(error) if error.missing() => continue,
+                        opened => self.each_in(state, &opened?, &mut each)?,
+                    },
+                    _ if state == State::Ready => match Place::parse_pack(&name) {
+                        Some(pack) => each(pack, &top)?,
+                        None => continue,
+                    },
+                    _ => continue,
                 };
-                if self.each_in(state, &dir, &mut each)?.is_break() {
+                if walked.is_break() {
                     return Ok(());
                 }
             }
         }
         if state == State::Ready {
             let out = self.tickets_out()?;
-            let _ = self.each_waiting(None, &out, &mut each)?;
+            if self.each_waiting(None, &out, &mut each)?.is_break() {
+                return Ok(());
+            }
+        }
+        self.each_opened(state, &mut each)
+    }
+
+    /// What came out of a pack and is still on its way to where it belongs, for a moment, or since its opener was killed.
+    fn each_opened(&self, state: State, each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
+        let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(()) };
+        for (name, kind) in self.disk.names(&tmp)? {
+            let ours = name.to_str().filter(|name| kind == Kind::Dir && name::is_base32(name));
+            let Some(dir) = ours.map(|name| self.maybe_dir(&Path::new(name::TMP).join(name))).transpose()?.flatten()
+            else {
+                continue;
+            };
+            if !is_opened(self, &dir)? {
+                continue;
+            }
+            match self.disk.open_dir(&dir, state.word()) {
+                Err(error) if error.missing() => (),
+                shelf => {
+                    let shelf = shelf?;
+                    let walked = self.each_sorted(&shelf, |file_name, kind| {
+                        let place = Place::parse(state, file_name)
+                            .or_else(|| Place::parse_pack(file_name).filter(|_| state == State::Ready));
+                        match place.filter(|_| kind == Kind::File) {
+                            Some(place) => each(place, &shelf),
+                            None => Ok(ControlFlow::Continue(())),
+                        }
+                    })?;
+                    if walked.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// What stands in a list of buckets, oldest first: buckets, and in `ready/P` packs where buckets could stand.
+    pub(super) fn bucket_entries(&self, top: &Dir) -> Result<Vec<(String, Kind)>> {
+        let mut entries = Vec::new();
+        self.disk.list(top, |name, kind| {
+            let Some(name) = name.to_str() else { return ControlFlow::Continue(()) };
+            let ours = match kind {
+                Kind::Dir => name::Bucket::parse(name).is_some(),
+                Kind::File => Place::parse_pack(name).is_some(),
+                _ => false,
+            };
+            if ours {
+                entries.push((name.to_string(), kind));
+            }
+            ControlFlow::Continue(())
+        })?;
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(entries)
     }
 
     pub(super) fn each_in(
@@ -142,9 +238,16 @@ impl Queue {
                 break;
             }
             for state in State::ALL {
-                self.each_place(state, |place, _| {
-                    if missing.contains(&place.id()) {
-                        found.push(place);
+                self.each_file(state, |place, _| {
+                    if place.name.pack.is_none() {
+                        if missing.contains(&place.id()) {
+                            found.push(place);
+                        }
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    for id in missing.range(place.id()..=place.name.last_id()) {
+                        let index = id.since(place.id()).and_then(|index| u32::try_from(index).ok());
+                        found.extend(index.map(|index| place.one_of_pack(index)));
                     }
                     Ok(ControlFlow::Continue(()))
                 })?;
@@ -160,6 +263,7 @@ impl Queue {
             return Ok(self.spot(&place.name, mark)?.map(|spot| spot.dir));
         }
         let below = match place.state {
+            State::Ready if place.in_pack.is_some() => ready_priority(place.name.priority),
             State::Claimed | State::Damaged => Path::new(place.state.word()).to_path_buf(),
             state => name::home(state, &place.name, place.due),
         };
@@ -188,7 +292,10 @@ impl Queue {
         let stat = self.disk.stat(&file)?;
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
-            Content::Message(message) => Ok(Some(*message)),
+            Content::Message(message) => match place.in_pack {
+                Some(index) => message.unpacked(index).map(Some),
+                None => Ok(Some(*message)),
+            },
             Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
             Content::Bad(_, why) => Err(Error::Damaged { path, why }),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),

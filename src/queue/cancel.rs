@@ -55,6 +55,9 @@ impl Queue {
         match (place.state, &place.claimed) {
             (State::Delayed, _) if place.name.ticket_of().is_some() => self.cancel_turn(place, reason),
             (State::Ready | State::Delayed, _) => self.cancel_waiting(place, reason),
+            (State::Claimed, Some(claimed)) if place.in_pack.is_some() => {
+                self.cancel_in_pack(claimed, place.id(), reason)
+            }
             (State::Claimed, Some(claimed)) => self.cancel_claimed(claimed, reason),
             (state, _) => Err(Error::Refused { why: format!("{} is {} already", place.id(), state.word()) }),
         }
@@ -63,6 +66,7 @@ impl Queue {
     /// One that waits: the lock, another look, the record, the rename.
     fn cancel_waiting(&self, place: &Place, reason: &str) -> Result<Cancelled> {
         let disk = &self.disk;
+        let Some(place) = &self.unpacked(place)? else { return Ok(Cancelled::Gone) };
         let Some(dir) = self.dir_of(place)? else { return Ok(Cancelled::Gone) };
         let file = match disk.open(&dir, &place.file_name, Access::Write) {
             Err(error) if error.missing() => return Ok(Cancelled::Gone),
@@ -207,6 +211,24 @@ impl Queue {
             Ok(_) | Err(Error::Lost { .. }) => Ok(Cancelled::Gone),
             Err(error) => Err(error),
         }
+    }
+
+    /// One that is claimed with its pack: the request is for its holder, or for the recovery that comes next, which is ours
+    /// where nobody holds it any more.
+    fn cancel_in_pack(&self, claimed: &ClaimedName, id: Id, reason: &str) -> Result<Cancelled> {
+        let dir = self.claimed_dir()?;
+        let probe = match self.disk.open(dir, claimed.to_string(), Access::Read) {
+            Err(error) if error.missing() => return Ok(Cancelled::Gone),
+            opened => opened?,
+        };
+        self.request(id, reason)?;
+        if !self.disk.try_lock(&probe)? {
+            let by = self.disk.holder(&self.disk.stat(&probe)?).map(|holder| holder.pid);
+            return Ok(Cancelled::Asked { by });
+        }
+        drop(probe);
+        self.recover_claim(dir, claimed.clone(), &mut Recovered::default())?;
+        Ok(Cancelled::Gone)
     }
 
     /// Leaves a request, and wakes the workers; one that stands already stays as it is.

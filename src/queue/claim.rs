@@ -1,9 +1,11 @@
 //! Claiming: the oldest message of the highest priority that nobody holds becomes ours, by a lock and one rename.
 
+use super::browse::Place;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
 use super::name::{ClaimedName, Lease, Name, Priority, State, Token, ready_priority};
 use super::pace::{Gate, HeldBack};
+use super::pack::HeldPack;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
@@ -17,6 +19,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Found {
     Claim(Box<Claim>),
+    /// The next is a pack with more messages than are wanted at the moment, and no more than are wanted at most.
+    TooMany,
     Nothing(Nothing),
 }
 
@@ -42,6 +46,22 @@ pub struct Scout {
     claims: u32,
     /// The look at hand found a message that the queue does not give out now, and went no further.
     held_back: Option<HeldBack>,
+    wanted: Wanted,
+    /// The look at hand found a pack that has too many messages.
+    too_many: bool,
+}
+
+/// How many messages a claim may bring: with one, packs are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    most: u32,
+    now: u32,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted { most: 1, now: 1 }
+    }
 }
 
 #[derive(Debug)]
@@ -57,11 +77,26 @@ impl Scout {
         Scout::default()
     }
 
+    /// Packs of up to `most` messages are claimed whole ([`Claim::is_pack`]), and larger ones divided into such; but none with
+    /// more than `now`.
+    pub fn want(&mut self, now: u32, most: u32) {
+        self.wanted = Wanted { most, now };
+    }
+
     /// Something may have changed: look at the lists of buckets again, and at what is due. What is left of the bucket at
     /// hand is kept while no older bucket and no higher priority has appeared.
     pub fn woken(&mut self) {
         self.quiet_until = None;
     }
+}
+
+/// What came of reaching a pack.
+enum Reached {
+    Claimed(Box<Claim>),
+    /// It is not there any more, and what was in it is: look again.
+    Opened,
+    Busy,
+    TooMany,
 }
 
 /// How one look at one name ended.
@@ -97,6 +132,7 @@ impl Queue {
                 Err(error) => (None, Some(error)),
             };
             scout.held_back = None;
+            scout.too_many = false;
             let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
@@ -104,6 +140,9 @@ impl Queue {
                     self.recover_slice();
                 }
                 return Ok(Found::Claim(claim));
+            }
+            if scout.too_many {
+                return Ok(Found::TooMany);
             }
             scout.cursor = None;
             let (recovered, left) = match scout.held_back {
@@ -153,34 +192,94 @@ impl Queue {
     fn look(&self, scout: &mut Scout, lease: Lease) -> (Option<Box<Claim>>, Option<Error>, bool) {
         let (mut failed, mut busy) = (None, false);
         for priority in Priority::all() {
-            let dir = match self.maybe_dir(&ready_priority(priority)) {
-                Ok(Some(dir)) => dir,
-                Ok(None) => continue,
-                Err(error) => {
-                    failed = failed.or(Some(error));
-                    continue;
-                }
-            };
-            let buckets = match self.bucket_names(&dir) {
-                Ok(buckets) => buckets,
-                Err(error) => {
-                    failed = failed.or(Some(error));
-                    continue;
-                }
-            };
-            for (at, bucket) in buckets.iter().enumerate() {
-                let newest = at + 1 == buckets.len();
-                match self.look_in(scout, priority, &dir, bucket, newest, lease) {
-                    Ok((Some(claim), _)) => return (Some(claim), None, false),
-                    Ok((None, skipped)) => busy |= skipped,
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-                if scout.held_back.is_some() {
-                    return (None, failed, busy);
-                }
+            match self.look_at(scout, priority, lease, &mut failed) {
+                Ok((Some(claim), _)) => return (Some(claim), None, false),
+                Ok((None, skipped)) => busy |= skipped,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+            if scout.held_back.is_some() || scout.too_many {
+                return (None, failed, busy);
             }
         }
         (None, failed, busy)
+    }
+
+    /// [`Queue::look`] at one priority. An error in one of its buckets goes into `failed`.
+    fn look_at(
+        &self,
+        scout: &mut Scout,
+        priority: Priority,
+        lease: Lease,
+        failed: &mut Option<Error>,
+    ) -> Result<(Option<Box<Claim>>, bool)> {
+        let Some(dir) = self.maybe_dir(&ready_priority(priority))? else { return Ok((None, false)) };
+        let mut busy = false;
+        // Again whenever a pack was opened: what came out of it stands where it stood.
+        'list: loop {
+            let entries = self.bucket_entries(&dir)?;
+            for (at, (entry, kind)) in entries.iter().enumerate() {
+                let newest = at + 1 == entries.len();
+                let looked = match Place::parse_pack(entry).filter(|_| *kind == Kind::File) {
+                    None => self.look_in(scout, priority, &dir, entry, newest, lease),
+                    Some(pack) => match self.reach_pack(scout, &dir, &pack, lease) {
+                        Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
+                        Ok(Reached::Opened) => continue 'list,
+                        Ok(Reached::Busy) => Ok((None, true)),
+                        Ok(Reached::TooMany) => {
+                            scout.too_many = true;
+                            Ok((None, false))
+                        }
+                        Err(error) => Err(error),
+                    },
+                };
+                match looked {
+                    Ok((Some(claim), _)) => return Ok((Some(claim), false)),
+                    Ok((None, skipped)) => busy |= skipped,
+                    Err(error) => *failed = failed.take().or(Some(error)),
+                }
+                if scout.held_back.is_some() || scout.too_many {
+                    return Ok((None, busy));
+                }
+            }
+            return Ok((None, busy));
+        }
+    }
+
+    /// A pack stands where the next message is: it is claimed whole, where so many are wanted, or opened.
+    fn reach_pack(&self, scout: &Scout, dir: &Dir, pack: &Place, lease: Lease) -> Result<Reached> {
+        let Wanted { most, now } = scout.wanted;
+        let settings = &self.settings;
+        let whole = lease == Lease::Live
+            && most > 1
+            && settings.rate().is_none()
+            && settings.max_in_flight().is_none()
+            && settings.retain().is_none();
+        let most = if whole { most } else { 1 };
+        if most > now && pack.name.count() > now && pack.name.count() <= most {
+            return Ok(Reached::TooMany);
+        }
+        let message = match self.hold_pack(dir, pack)? {
+            HeldPack::Ours(message) => message,
+            HeldPack::Busy(_) => return Ok(Reached::Busy),
+            HeldPack::Gone => return Ok(Reached::Opened),
+        };
+        let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
+        let intact = message.packed().is_some_and(|packed| packed.bad().is_empty());
+        if expired || !intact || pack.name.count() > most {
+            self.open_pack(dir, pack, &message, if expired { 1 } else { most })?;
+            return Ok(Reached::Opened);
+        }
+        let token = Token::new(self.disk.random()?);
+        let claimed =
+            ClaimedName { name: Name { attempts: pack.name.attempts.next(), ..pack.name.clone() }, lease, token };
+        match self.move_claimed(dir, &pack.file_name, &claimed) {
+            Err(error) if error.missing() => return Ok(Reached::Opened),
+            moved => moved?,
+        }
+        if settings.sync() == Sync::All {
+            self.flush(message.file(), self.claimed_dir()?)?;
+        }
+        Ok(Reached::Claimed(Box::new(Claim::new(claimed, *message, self.disk.now()))))
     }
 
     fn look_in(
@@ -265,7 +364,7 @@ impl Queue {
         self.disk.list(dir, |name, kind| {
             if let Some(name) = name.to_str()
                 && kind == Kind::File
-                && Name::parse(name).is_some()
+                && Name::parse(name).is_some_and(|name| name.pack.is_none())
             {
                 names.push(name.to_string());
             }

@@ -52,7 +52,7 @@ impl Queue {
         let priority = name::Priority::DEFAULT;
         let (id, bucket) = seq.next(priority);
         seq.save()?;
-        Ok(Name { id, bucket, priority, attempts: name::Attempts::default(), group: None }.to_string())
+        Ok(Name { id, bucket, priority, attempts: name::Attempts::default(), group: None, pack: None }.to_string())
     }
 
     /// Why a damaged message was set aside.

@@ -75,7 +75,7 @@ impl Queue {
     /// When the first message that waits for a retry is due; what was scheduled and never tried does not count.
     pub fn next_retry(&self) -> Result<Option<Time>> {
         let mut next = None;
-        self.each_place(State::Delayed, |place, _| {
+        self.each_file(State::Delayed, |place, _| {
             if place.name.attempts.count() == 0 {
                 return Ok(ControlFlow::Continue(()));
             }

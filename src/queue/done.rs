@@ -37,7 +37,10 @@ impl Queue {
     /// [`Error::Disk`] with `missing` when its name is gone: somebody else was faster.
     pub(super) fn end(&self, from: &Dir, file_name: &str, name: &Name) -> Result<Ended> {
         let mut ended = Ended::Gone;
-        if self.settings.retain().is_some() {
+        if self.settings.retain().is_some() && name.pack.is_some() {
+            // Claimed before the queue said so.
+            ended = Ended::Unkept;
+        } else if self.settings.retain().is_some() {
             match self.move_into(from, file_name, &home(State::Done, name, None), &name.to_string()) {
                 // An acknowledgement must not wait for space: that is how space is made.
                 Err(error) if error.no_room() => ended = Ended::Unkept,

@@ -303,7 +303,7 @@ impl Queue {
             return Ok(out);
         }
         for state in [State::Claimed, State::Delayed, State::Dead] {
-            self.each_place(state, |place, _| {
+            self.each_file(state, |place, _| {
                 if place.name.ticket_of().is_some() {
                     out.insert(place.id());
                 }
@@ -316,7 +316,7 @@ impl Queue {
     /// Whether the ticket of a group is claimed for this message.
     pub(super) fn claim_of(&self, name: &Name, mark: GroupMark) -> Result<Option<Place>> {
         let mut found = None;
-        self.each_place(State::Claimed, |place, _| {
+        self.each_file(State::Claimed, |place, _| {
             if place.name.id == name.id && place.name.ticket_of() == Some(mark) {
                 found = Some(place);
                 return Ok(ControlFlow::Break(()));

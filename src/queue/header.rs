@@ -183,6 +183,13 @@ pub struct Header {
     /// The uid of the message it was made from.
     #[serde(default)]
     pub derived_from: Option<Uid>,
+    /// It is a pack, and has so many.
+    #[serde(default)]
+    pub(super) messages: Option<u32>,
+    /// What the index of its first message is, by which that one's uid follows from the pack's: a pack that was a part of
+    /// another goes on counting.
+    #[serde(default)]
+    pub(super) first: u32,
     #[serde(default)]
     pub content_type: Option<String>,
     #[serde(default)]
@@ -242,6 +249,10 @@ struct Tail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     derived_from: Option<&'a Uid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     headers: Pairs<'a>,
@@ -268,9 +279,15 @@ pub(super) struct Line(Vec<u8>);
 
 impl Line {
     pub fn new(envelope: &Envelope, uid: &Uid, now: Time) -> Result<Line, String> {
+        Line::with(envelope, uid, now.rfc3339(), None)
+    }
+
+    /// The line of a pack with so many messages, and the index of the first of them; or of one of a pack, which was sent when
+    /// the pack was.
+    pub fn with(envelope: &Envelope, uid: &Uid, sent_at: String, pack: Option<(u32, u32)>) -> Result<Line, String> {
         let tail = Tail {
             uid,
-            sent_at: now.rfc3339(),
+            sent_at,
             priority: envelope.priority.unwrap_or(Priority::DEFAULT).level(),
             due_us: envelope.due.map(Time::micros),
             expires_us: envelope.expires.map(Time::micros),
@@ -278,6 +295,8 @@ impl Line {
             unique: envelope.unique.as_ref().map(|unique| unique.key.as_str()),
             unique_until: envelope.unique.as_ref().map(|unique| unique.until.to_string()),
             derived_from: envelope.derived_from.as_ref(),
+            messages: pack.map(|(count, _)| count),
+            first: pack.map(|(_, first)| first).filter(|&first| first > 0),
             content_type: envelope.content_type.as_deref(),
             headers: Pairs(&envelope.headers),
         };
@@ -341,7 +360,8 @@ pub(super) fn read(start: &[u8]) -> Start {
     match serde_json::from_slice::<Header>(line) {
         Ok(header) if header.mq == FORMAT => {
             let fixed = line.starts_with(b"{\"mq\":1,\"crc32\":\"") && line.get(CRC_AT + 8) == Some(&b'"');
-            if !fixed || header.priority > 9 || !super::name::is_base32(header.uid.as_str()) {
+            let packed = header.messages.is_none_or(|count| (1..=super::name::PACK_COUNT_MAX).contains(&count));
+            if !fixed || !packed || header.priority > 9 || !super::name::is_base32(header.uid.as_str()) {
                 return Start::Bad("its header is not as mq writes it".into());
             }
             Start::Header(Box::new(header), end + 1)

@@ -193,6 +193,26 @@ fn parse(bytes: &[u8], start: u64) -> History {
     history
 }
 
+/// A history as it stands behind a body, with one more record where that attempt has none: for a message that gets a file of
+/// its own.
+pub(super) fn copied(history: &History, more: Option<&Record>) -> Vec<u8> {
+    let more = more.filter(|record| !matches!(record, Record::Attempt(attempt) if history.has(attempt)));
+    let mut bytes = Vec::new();
+    for record in history.records.iter().chain(more) {
+        let before = bytes.len();
+        if bytes.is_empty() {
+            bytes.push(b'\n');
+        }
+        serde_json::to_writer(&mut bytes, record).unwrap_or_default();
+        bytes.push(b'\n');
+        if bytes.len() as u64 > HISTORY_MAX {
+            bytes.truncate(before);
+            break;
+        }
+    }
+    bytes
+}
+
 /// Appends a record, unless that attempt has one. The caller holds the lock on the file and has looked again.
 ///
 /// A kill leaves the record whole, torn (the next append cuts it off) or not there; a power cut the same until the file is

@@ -271,16 +271,18 @@ impl Queue {
     fn count_held(&self, limits: Limits) -> Result<Held> {
         let began = Instant::now();
         let sized = limits.bytes.is_some();
-        let mut seen: HashMap<Time, u64> = HashMap::new();
+        // Of each file, by its first id: how many messages, and how many bytes.
+        let mut seen: HashMap<Time, (u64, u64)> = HashMap::new();
         for state in [State::Claimed, State::Delayed, State::Ready, State::Claimed] {
-            self.each_place(state, |place, dir| {
+            self.each_file(state, |place, dir| {
                 let size = if sized { self.size_of(dir, &place.file_name)? } else { 0 };
                 let known = seen.entry(place.id().time()).or_default();
-                *known = size.max(*known);
+                *known = (u64::from(place.name.count()).max(known.0), size.max(known.1));
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        let mut held = Held { messages: seen.len() as u64, bytes: seen.values().sum(), fresh_until: Time::default() };
+        let (messages, bytes) = seen.values().fold((0, 0), |sum, file| (sum.0 + file.0, sum.1 + file.1));
+        let mut held = Held { messages, bytes, fresh_until: Time::default() };
         self.count_committed(sized, &mut held)?;
         if !sized {
             held.bytes = Held::UNCOUNTED;
@@ -304,6 +306,11 @@ impl Queue {
                 continue;
             }
             for (shard, kind) in self.disk.names(&batch)? {
+                if let Some((_, count)) = super::batch::pack_part(&shard, kind) {
+                    held.messages += u64::from(count);
+                    held.bytes += if sized { self.size_of(&batch, &shard.to_string_lossy())? } else { 0 };
+                    continue;
+                }
                 if kind != Kind::Dir {
                     continue;
                 }
@@ -338,7 +345,18 @@ impl Queue {
         let priorities: Vec<Priority> = Priority::all().collect();
         for &priority in priorities.iter().rev() {
             let Some(top) = self.maybe_dir(&ready_priority(priority))? else { continue };
-            for bucket in self.bucket_names(&top)? {
+            for (bucket, kind) in self.bucket_entries(&top)? {
+                if !seq.held().is_some_and(wanting) {
+                    return Ok(());
+                }
+                let mut bucket = bucket;
+                // What is to be dropped of a pack has to come out of it. A limited queue gets no new ones.
+                while kind == Kind::File
+                    && let Some(pack) = Place::parse_pack(&bucket)
+                {
+                    let Some(first) = self.unpacked(&pack.one_of_pack(0))? else { break };
+                    bucket = first.name.bucket.to_string();
+                }
                 let Some(dir) = self.there(self.disk.open_dir(&top, &bucket))? else { continue };
                 for (file_name, kind) in self.disk.names(&dir)? {
                     if !seq.held().is_some_and(wanting) {

@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::header::{self, HEADER_MAX, Header, Start};
 use super::history::{self, History};
+use super::pack;
 use crate::fs::{Disk, File, Kind, Stat};
 
 /// A body up to this size is read and checked at once; a larger one is checked while it is copied for the job.
@@ -23,6 +24,8 @@ pub struct Message {
     body: Option<Vec<u8>>,
     /// A second descriptor of the same file, which has the lock.
     lock: Option<File>,
+    /// Set for one message of a pack: where its body is in the file, and where the pack ends.
+    in_pack: Option<(u64, u64)>,
 }
 
 /// How far to look into a message.
@@ -69,8 +72,26 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
         return Ok(Content::Bad(file, format!("its body has {there} bytes, not {size}")));
     }
     let line = bytes[..end].to_vec();
-    let mut message = Message { disk: disk.clone(), file, stat, header, line, body: None, lock: None };
-    if depth != Depth::Header && size <= SMALL {
+    let mut message = Message { disk: disk.clone(), file, stat, header, line, body: None, lock: None, in_pack: None };
+    if let Some(count) = message.header.messages {
+        if size < pack::table_length(count) as u64 || size > pack::SIZE_MAX {
+            return Ok(Content::Bad(message.file, format!("{size} bytes are no pack of {count} messages")));
+        }
+        if !message.header.agrees(header::checksum(&message.line)) {
+            return Ok(Content::Bad(message.file, "the checksum of its header does not match".into()));
+        }
+        if depth != Depth::Header {
+            let mut body = bytes.split_off(end);
+            let have = body.len();
+            body.resize(usize::try_from(size).unwrap_or(0), 0);
+            if have < body.len()
+                && disk.read_full(&message.file, &mut body[have..], (end + have) as u64)? < body.len() - have
+            {
+                return Ok(Content::Bad(message.file, "it ends early".into()));
+            }
+            message.body = Some(body);
+        }
+    } else if depth != Depth::Header && size <= SMALL {
         let mut body = bytes.split_off(end);
         let have = body.len();
         body.resize(usize::try_from(size).unwrap_or(0), 0);
@@ -111,13 +132,29 @@ impl Message {
         self.lock = Some(lock);
     }
 
-    /// Where the body begins in the file.
-    fn body_at(&self) -> u64 {
-        self.line.len() as u64
+    /// The file alone, open and locked as it is.
+    pub(super) fn into_file(self) -> File {
+        self.file
     }
 
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Where the body begins in the file.
+    pub(super) fn body_at(&self) -> u64 {
+        self.in_pack.map_or(self.line.len() as u64, |(at, _)| at)
+    }
+
+    /// Where the history begins: after the body, or after the whole pack.
     pub(super) fn body_end(&self) -> u64 {
-        self.body_at() + self.header.size_bytes
+        self.in_pack.map_or(self.body_at() + self.header.size_bytes, |(_, end)| end)
+    }
+
+    /// This pack's file, as that of one of its messages: its header, its body and where that is in the file.
+    pub(super) fn one_of_pack(self, header: Header, line: Vec<u8>, body: Vec<u8>, at: u64) -> Message {
+        let in_pack = Some((at, self.body_end()));
+        Message { header, line, body: Some(body), in_pack, ..self }
     }
 
     /// The whole body, where it is small (1 MiB) and was checked when the message was read.

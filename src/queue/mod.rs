@@ -22,6 +22,7 @@ mod memory;
 mod message;
 pub mod name;
 mod pace;
+mod pack;
 mod pause;
 mod receipt;
 mod recover;
@@ -47,6 +48,7 @@ pub use header::{Envelope, FORMAT, HEADER_MAX, HEADERS_MAX, Header, KEY_MAX, Uid
 pub use history::{Attempt, HISTORY_MAX, History, Outcome, Record, Redrive, STDERR_MAX};
 pub use message::{Message, Reader};
 pub use pace::HeldBack;
+pub use pack::{Ending, PACK_LEAST};
 pub use pause::Pause;
 pub use receipt::Receipt;
 pub use recover::Recovered;

@@ -2,13 +2,14 @@
 //! characters, so that names sort as text and a transition or a listing needs no look into the file.
 //!
 //! ```text
-//! ready, dead, done   ID-BUCKET-P-ATTEMPTS[-GROUP]
-//! delayed             DUE-ID-BUCKET-P-ATTEMPTS[-GROUP]
-//! claimed             ID-BUCKET-P-ATTEMPTS[-GROUP]-LEASE-TOKEN
+//! ready, dead, done   ID-BUCKET-P-ATTEMPTS[-GROUP][-COUNT]
+//! delayed             DUE-ID-BUCKET-P-ATTEMPTS[-GROUP][-COUNT]
+//! claimed             ID-BUCKET-P-ATTEMPTS[-GROUP][-COUNT]-LEASE-TOKEN
 //! groups/MARK         ID-BUCKET-P-00000-gMARK
 //! ```
 //! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP is
-//! `g` and its mark, 16 hexadecimal digits, for a message of a group, and `t` and the mark for a group's ticket; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
+//! `g` and its mark, 16 hexadecimal digits, for a message of a group, and `t` and the mark for a group's ticket; COUNT is `n` and six digits for a pack of so
+//! many messages, whose ids follow one another from ID; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
 //! characters of base32.
 
 use crate::time::Time;
@@ -43,6 +44,8 @@ pub const MEMORY: &str = "memory";
 pub const DOUBT: &str = "~";
 /// The file in a batch's directory that says: all of it is written.
 pub const COMMIT: &str = "commit";
+/// In the directory of somebody who opens a pack: the pack itself, from the moment when what was made of it counts.
+pub const PACK: &str = "pack";
 /// Ends the name of the file in `damaged/` that says why.
 pub const WHY: &str = ".why";
 /// Every directory of a queue.
@@ -51,6 +54,8 @@ pub const DIRS: [&str; 7] = [TMP, READY, DELAYED, CLAIMED, DEAD, DONE, DAMAGED];
 /// How many messages share a home bucket. Measured, not part of the format: it weighs the listing of one bucket against
 /// the listing of all buckets' names.
 pub const BUCKET_SIZE: u32 = 1024;
+/// The most messages that one pack may say it has: its six digits.
+pub const PACK_COUNT_MAX: u32 = 999_999;
 /// How much time shares a bucket of `delayed/`.
 const DELAY_BUCKET: u64 = 60_000_000;
 
@@ -101,6 +106,16 @@ impl Id {
     /// When the message was published.
     pub fn time(self) -> Time {
         self.0
+    }
+
+    /// So many ids further.
+    pub(super) fn after(self, count: u32) -> Id {
+        Id(Time::from_micros(self.0.micros().saturating_add(u64::from(count))))
+    }
+
+    /// How many ids this one is further than `first`; `None` if it is before.
+    pub(super) fn since(self, first: Id) -> Option<u64> {
+        self.0.micros().checked_sub(first.0.micros())
     }
 }
 
@@ -258,6 +273,8 @@ pub struct Name {
     pub priority: Priority,
     pub attempts: Attempts,
     pub group: Option<Grouped>,
+    /// It is a pack of so many messages; the rest of the name is about the first of them.
+    pub pack: Option<u32>,
 }
 
 /// The name of a claimed message.
@@ -272,10 +289,11 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}-{:05}", self.id, self.bucket, self.priority.0, self.attempts.0)?;
         match self.group {
-            Some(Grouped::Message(mark)) => write!(f, "-g{mark}"),
-            Some(Grouped::Ticket(mark)) => write!(f, "-t{mark}"),
-            None => Ok(()),
+            Some(Grouped::Message(mark)) => write!(f, "-g{mark}")?,
+            Some(Grouped::Ticket(mark)) => write!(f, "-t{mark}")?,
+            None => (),
         }
+        self.pack.map_or(Ok(()), |count| write!(f, "-n{count:06}"))
     }
 }
 
@@ -327,7 +345,26 @@ impl Name {
             Some("-t") if marked(rest).is_some() => (marked(rest).map(Grouped::Ticket), &rest[18..]),
             _ => (None, rest),
         };
-        parts.next().is_none().then_some((Name { id, bucket, priority, attempts, group }, rest))
+        let (pack, rest) = match rest.strip_prefix("-n") {
+            Some(counted) => (Some(parse_count(counted.get(..6)?)?), &counted[6..]),
+            None => (None, rest),
+        };
+        parts.next().is_none().then_some((Name { id, bucket, priority, attempts, group, pack }, rest))
+    }
+
+    /// How many messages the file of this name has.
+    pub fn count(&self) -> u32 {
+        self.pack.unwrap_or(1)
+    }
+
+    /// The id of the last of them.
+    pub(super) fn last_id(&self) -> Id {
+        self.id.after(self.count() - 1)
+    }
+
+    /// The name that one of a pack's messages has, as long as it stands in it.
+    pub(super) fn of_packed(&self, index: u32) -> Name {
+        Name { id: self.id.after(index), pack: None, ..self.clone() }
     }
 }
 
@@ -359,7 +396,10 @@ pub(super) fn home(state: State, name: &Name, due: Option<Time>) -> PathBuf {
     match state {
         State::Ready => {
             path.push(name.priority.0.to_string());
-            path.push(name.bucket.to_string());
+            // A pack stands where its bucket would.
+            if name.pack.is_none() {
+                path.push(name.bucket.to_string());
+            }
         }
         State::Delayed => path.push(due_bucket(due.unwrap_or_default())),
         State::Dead | State::Done => path.push(name.bucket.to_string()),
@@ -382,6 +422,8 @@ pub(super) struct Part {
     pub due: Option<Time>,
     pub group: Option<GroupMark>,
     pub unique: bool,
+    /// It is a pack of so many messages.
+    pub pack: Option<u32>,
 }
 
 impl fmt::Display for Part {
@@ -390,7 +432,10 @@ impl fmt::Display for Part {
         if let Some(mark) = self.group {
             write!(f, "-g{mark}")?;
         }
-        if self.unique { f.write_str("-u") } else { Ok(()) }
+        if self.unique {
+            f.write_str("-u")?;
+        }
+        self.pack.map_or(Ok(()), |count| write!(f, "-n{count:06}"))
     }
 }
 
@@ -407,10 +452,22 @@ impl Part {
             group = Some(GroupMark::parse(marked.get(..16)?)?);
             rest = &marked[16..];
         }
-        let unique = rest == "-u";
-        let whole = parts.next().is_none() && (unique || rest.is_empty());
-        whole.then_some(Part { number, priority, due, group, unique })
+        let mut unique = false;
+        if let Some(left) = rest.strip_prefix("-u") {
+            (unique, rest) = (true, left);
+        }
+        let mut pack = None;
+        if let Some(counted) = rest.strip_prefix("-n") {
+            (pack, rest) = (Some(parse_count(counted)?), "");
+        }
+        let whole = parts.next().is_none() && rest.is_empty();
+        whole.then_some(Part { number, priority, due, group, unique, pack })
     }
+}
+
+/// How many messages a pack has: at least one.
+fn parse_count(text: &str) -> Option<u32> {
+    digits(text, 6).filter(|&count| count > 0).and_then(|count| u32::try_from(count).ok())
 }
 
 /// Only ASCII digits, exactly so many.
@@ -429,13 +486,15 @@ mod tests {
             priority: Priority::DEFAULT,
             attempts: Attempts::new(3),
             group: None,
+            pack: None,
         }
     }
 
     #[test]
     fn names_survive_the_round_trip() {
-        for group in [None, Some(Grouped::Message(GroupMark(0xfeed))), Some(Grouped::Ticket(GroupMark::of("a")))] {
-            let name = Name { group, ..name() };
+        let groups = [None, Some(Grouped::Message(GroupMark(0xfeed))), Some(Grouped::Ticket(GroupMark::of("a")))];
+        for (group, pack) in groups.into_iter().flat_map(|group| [(group, None), (group, Some(16_384))]) {
+            let name = Name { group, pack, ..name() };
             assert_eq!(Name::parse(&name.to_string()), Some(name.clone()));
             let due = Time::from_micros(1_764_000_000_500_000);
             assert_eq!(Name::parse_delayed(&name.delayed(due)), Some((due, name.clone())));
@@ -449,8 +508,10 @@ mod tests {
 
     #[test]
     fn parts_survive_the_round_trip() {
-        for (group, unique) in [(None, false), (Some(GroupMark(1)), false), (None, true), (Some(GroupMark(1)), true)] {
-            let part = Part { number: 7, priority: Priority::DEFAULT, due: Some(Time::from_micros(9)), group, unique };
+        let marked = [(None, false), (Some(GroupMark(1)), false), (None, true), (Some(GroupMark(1)), true)];
+        for ((group, unique), pack) in marked.into_iter().flat_map(|kind| [(kind, None), (kind, Some(1000))]) {
+            let due = Some(Time::from_micros(9));
+            let part = Part { number: 7, priority: Priority::DEFAULT, due, group, unique, pack };
             assert_eq!(Part::parse(&part.to_string()), Some(part));
             assert_eq!(Part::parse(&format!("{part}x")), None);
         }

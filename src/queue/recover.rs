@@ -3,15 +3,18 @@
 //!
 //! A lock decides, never an age and never a process number: what somebody still holds is left alone.
 
+use super::batch::pack_part;
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
 use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
+use super::pack::{Ending, is_opened};
 use super::send::same;
-use super::settle::{Again, Counting};
+use super::settle::{Again, Claim, Counting};
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, File, Kind};
 use crate::time::{Time, format_duration};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// What a pass over `tmp/` and `claimed/` came to.
@@ -171,6 +174,8 @@ impl Queue {
             opened => opened?,
         };
         if !disk.try_lock_dir(&dir)? {
+            // The messages of a pack that is just being opened stand nowhere for a moment.
+            recovered.contended |= is_opened(self, &dir)?;
             return Ok(());
         }
         match disk.stat_at(tmp, name) {
@@ -178,6 +183,13 @@ impl Queue {
             Ok(_) => return Ok(()),
             Err(error) if error.missing() => return Ok(()),
             Err(error) => return Err(error.into()),
+        }
+        if is_opened(self, &dir)? {
+            // What came out of it was durable before the pack was taken in.
+            recovered.published += 1;
+            self.roll_opened(tmp, name, &dir)?;
+            self.wake();
+            return Ok(());
         }
         if self.committed(&dir)? {
             if self.settings.sync() != Sync::None {
@@ -207,12 +219,24 @@ impl Queue {
         let mut first_is_here = false;
         let mut whole = true;
         for (shard_name, kind) in disk.names(dir)? {
+            if let Some((part, count)) = pack_part(&shard_name, kind) {
+                first_is_here |= part.number == 0;
+                parts += u64::from(count);
+                let file = disk.open(dir, &shard_name, Access::Read)?;
+                let stat = disk.stat(&file)?;
+                whole &= match message::load(disk, file, stat, Depth::Whole)? {
+                    Content::Message(message) => message.packed().is_some_and(|packed| packed.bad().is_empty()),
+                    _ => false,
+                };
+                continue;
+            }
             if kind != Kind::Dir {
                 continue;
             }
             let shard = disk.open_dir(dir, &shard_name)?;
             for (part_name, _) in disk.names(&shard)? {
-                let Some(part) = part_name.to_str().and_then(Part::parse) else { continue };
+                let part = part_name.to_str().and_then(Part::parse).filter(|part| part.pack.is_none());
+                let Some(part) = part else { continue };
                 first_is_here |= shard_name == "000000" && part.number == 0;
                 parts += 1;
                 let file = disk.open(&shard, &part_name, Access::Read)?;
@@ -279,6 +303,9 @@ impl Queue {
             recovered.ended += 1;
             return Ok(());
         };
+        if claim.is_pack() {
+            return self.recover_pack(claim, &reason, recovered);
+        }
         if let Some(reason) = self.cancellation(claim.id())? {
             let id = claim.id();
             let mut record = Attempt::new(attempt, claim.started(), Outcome::Cancelled);
@@ -294,6 +321,36 @@ impl Queue {
             super::Settled::Dead => recovered.ended += 1,
             _ => recovered.published += 1,
         }
+        Ok(())
+    }
+
+    /// A pack whose holder is gone: ready again whole, but where its attempts are used up or some of it was cancelled.
+    fn recover_pack(&self, claim: Claim, reason: &str, recovered: &mut Recovered) -> Result<()> {
+        let mut lost = Attempt::new(claim.attempt(), claim.started(), Outcome::Lost);
+        lost.reason = Some(reason.to_string());
+        let mut cancelled = BTreeMap::new();
+        for id in self.cancellations()?.into_iter().filter(|id| claim.has(*id)) {
+            if let Some(reason) = self.cancellation(id)? {
+                cancelled.insert(id, reason);
+            }
+        }
+        if cancelled.is_empty() {
+            match claim.nack(self, Again::Now, Counting::Counted, Some(lost))? {
+                super::Settled::Dead => recovered.ended += 1,
+                _ => recovered.published += 1,
+            }
+            return Ok(());
+        }
+        claim.settle_each(self, &mut |id| match cancelled.get(&id) {
+            None => (Ending::Again(Again::Now, Counting::Counted), Some(lost.clone())),
+            Some(reason) => {
+                let mut record = Attempt { outcome: Outcome::Cancelled, ..lost.clone() };
+                record.reason = Some(reason.clone());
+                (Ending::Dead, Some(record))
+            }
+        })?;
+        cancelled.keys().for_each(|id| self.cancellation_over(*id));
+        (recovered.ended, recovered.published) = (recovered.ended + 1, recovered.published + 1);
         Ok(())
     }
 

@@ -70,6 +70,7 @@ impl Queue {
     }
 
     fn relocate(&self, place: &Place, to: Option<&Queue>) -> Result<Moved> {
+        let Some(place) = &self.unpacked(place)? else { return Ok(Moved::Gone) };
         let group = place.name.group.map(Grouped::mark);
         let disk = &self.disk;
         // Before its history says that it was redriven; where the rename finds out all the same (a bind mount), it says EXDEV.
@@ -214,6 +215,7 @@ impl Queue {
         if place.state == State::Claimed {
             return Err(Error::Held { id: place.id(), by: self.holder(place)? });
         }
+        let Some(place) = &self.unpacked(place)? else { return Ok(Removed::Gone) };
         let of_group = match place.name.group {
             Some(Grouped::Ticket(mark)) => Some((mark, true)),
             Some(Grouped::Message(mark)) if place.state == State::Ready => Some((mark, false)),

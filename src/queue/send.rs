@@ -9,6 +9,7 @@ use super::unique::{Fresh, Key, OnDuplicate, Published};
 use super::{Queue, Sync};
 use crate::fs::{Dir, Disk, File, Store};
 use crate::time::Time;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 /// Body bytes are gathered up to this before they are written.
@@ -297,7 +298,8 @@ impl Queue {
         loop {
             let (id, bucket) = seq.next(priority);
             seq.save()?;
-            let name = Name { id, bucket, priority, attempts: Attempts::default(), group: group.map(Grouped::Message) };
+            let group = group.map(Grouped::Message);
+            let name = Name { id, bucket, priority, attempts: Attempts::default(), group, pack: None };
             note(&name)?;
             match self.put(from, file_name, &name, due) {
                 // Somebody restored an old file under an id of the future: take the next one.
@@ -309,7 +311,8 @@ impl Queue {
 
     /// The rename that publishes: into `delayed/` where the message is not due yet, into its group, or into `ready/`. The
     /// caller holds the lock of `seq`.
-    pub(super) fn put(&self, from: &Dir, file_name: &str, name: &Name, due: Option<Time>) -> Result<()> {
+    pub(super) fn put(&self, from: &Dir, file_name: impl AsRef<OsStr>, name: &Name, due: Option<Time>) -> Result<()> {
+        let file_name = file_name.as_ref().to_str().unwrap_or_default();
         if let Some(Grouped::Message(mark)) = name.group {
             return self.put_in_group(from, file_name, name, mark);
         }

@@ -173,6 +173,17 @@ impl<'q> Seq<'q> {
         (Id(*last), Bucket(Id(*bucket)))
     }
 
+    /// The ids for a pack of so many messages, the first of them coming back. What is sent after it gets a bucket of its own,
+    /// so that buckets stay in the order of their ids.
+    pub fn next_pack(&mut self, priority: Priority, count: u32) -> Id {
+        let (first, _) = self.next(priority);
+        let more = u64::from(count.saturating_sub(1));
+        self.contents.last = first.after(count.saturating_sub(1)).0;
+        self.contents.totals.sent += more;
+        self.contents.filling[usize::from(priority.level())] = (Time::default(), 0);
+        first
+    }
+
     /// Writes it down: before the rename that publishes, so that a kill in between skips an id and gives none out twice.
     pub fn save(&mut self) -> Result<()> {
         Ok(self.queue.disk.write_all(&self.file, self.contents.encode().as_bytes(), 0)?)
@@ -275,9 +286,9 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
     let mut greatest = Time::default();
     let mut present = 0;
     for state in State::ALL {
-        queue.each_place(state, |place: Place, _dir: &Dir| {
-            greatest = greatest.max(place.name.id.0);
-            present += 1;
+        queue.each_file(state, |place: Place, _dir: &Dir| {
+            greatest = greatest.max(place.name.last_id().0);
+            present += u64::from(place.name.count());
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
     }

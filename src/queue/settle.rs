@@ -5,7 +5,8 @@ use super::done::Ended;
 use super::error::{Error, Result};
 use super::history::{self, Attempt, Record};
 use super::message::{self, Content, Depth, Message};
-use super::name::{ClaimedName, GroupMark, Id, Lease, Name, State, home};
+use super::name::{Attempts, ClaimedName, GroupMark, Id, Lease, Name, State, home};
+use super::pack::Ending;
 use super::receipt::Receipt;
 use super::seq::Seq;
 use super::{Queue, Sync};
@@ -109,6 +110,10 @@ impl Claim {
 
     pub fn id(&self) -> Id {
         self.name.name.id
+    }
+    /// Under what name it stands in `claimed/`.
+    pub(super) fn claimed_name(&self) -> String {
+        self.name.to_string()
     }
     /// What its name says beside the lease.
     pub fn name(&self) -> &Name {
@@ -270,14 +275,7 @@ impl Claim {
             Counting::Counted => self.name.name.clone(),
             Counting::Uncounted => Name { attempts: attempts.previous(), ..self.name.name.clone() },
         };
-        let delay = match again {
-            Again::Now => Duration::ZERO,
-            Again::After(delay) => delay,
-            Again::Backoff => {
-                let random = u64::from_le_bytes(queue.disk.random()?);
-                queue.settings.backoff().delay(attempts.count(), random)
-            }
-        };
+        let delay = queue.delay(again, attempts)?;
         let due = queue.disk.now().plus(delay);
         let (state, new) = match delay.is_zero() {
             true => (State::Ready, name.to_string()),
@@ -304,6 +302,10 @@ impl Claim {
     ///
     /// After `Ok` it is in `dead/`, also after a power cut, unless the queue says `sync = none`.
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        if self.is_pack() {
+            // Each gets a file of its own, so that it can be looked at and redriven by itself.
+            return self.settle_each(queue, &mut |_| (Ending::Dead, record.clone())).map(|_| Settled::Dead);
+        }
         let name = self.name.name.clone();
         let below = home(State::Dead, &name, None);
         let dead = match self.ticket() {
@@ -409,7 +411,7 @@ impl Claim {
     }
 
     /// Ends the lock for every descriptor, a leftover child's too: only once the message is settled and its job is over.
-    fn release(&self, queue: &Queue) {
+    pub(super) fn release(&self, queue: &Queue) {
         if self.grip == Grip::Ours {
             if self.ticket.is_some() {
                 let _ = queue.disk.unlock(self.message.file());
@@ -420,6 +422,18 @@ impl Claim {
 }
 
 impl Queue {
+    /// How long a message waits that was claimed so often.
+    pub(super) fn delay(&self, again: Again, attempts: Attempts) -> Result<Duration> {
+        Ok(match again {
+            Again::Now => Duration::ZERO,
+            Again::After(delay) => delay,
+            Again::Backoff => {
+                let random = u64::from_le_bytes(self.disk.random()?);
+                self.settings.backoff().delay(attempts.count(), random)
+            }
+        })
+    }
+
     /// Whether a message of this name is in the dead-letter queue: one look, for a message of a group two.
     pub fn is_dead(&self, name: &Name) -> Result<bool> {
         self.is_in(State::Dead, name)

@@ -76,7 +76,11 @@ impl Awaited {
 
     /// Near their homes where those are known, so that the depth of the queue costs nothing; else everywhere.
     fn search(&self, queue: &Queue, ids: &BTreeSet<Id>) -> Result<Vec<Place>> {
-        let known = |id| self.left.get(id).and_then(Option::as_ref).filter(|place| place.name.group.is_none());
+        let known = |id| {
+            let place = self.left.get(id).and_then(Option::as_ref)?;
+            // One that stands in a pack may come out of it anywhere.
+            (place.name.group.is_none() && place.in_pack.is_none()).then_some(place)
+        };
         let (near, far): (Vec<Id>, Vec<Id>) = ids.iter().partition(|id| known(id).is_some());
         let mut found = queue.find_near(&near.iter().filter_map(known).collect::<Vec<_>>())?;
         if !far.is_empty() {
@@ -96,7 +100,7 @@ impl Queue {
     pub fn is_idle(&self) -> Result<bool> {
         for state in [State::Ready, State::Delayed, State::Claimed].into_iter().cycle().take(3 * ROUNDS as usize) {
             let mut any = false;
-            self.each_place(state, |_, _| {
+            self.each_file(state, |_, _| {
                 any = true;
                 Ok(ControlFlow::Break(()))
             })?;

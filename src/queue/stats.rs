@@ -63,8 +63,8 @@ impl Queue {
         let aged = matches!(state, State::Ready | State::Claimed | State::Dead);
         let mut count = 0;
         let mut oldest: Option<Time> = None;
-        self.each_place(state, |place, dir: &Dir| {
-            count += 1;
+        self.each_file(state, |place, dir: &Dir| {
+            count += u64::from(place.name.count());
             if aged && oldest.is_none_or(|oldest| place.id().time() < oldest) {
                 match self.disk.stat_at(dir, &place.file_name) {
                     Ok(stat) => oldest = Some(oldest.map_or(stat.changed, |oldest| oldest.min(stat.changed))),

@@ -46,7 +46,7 @@ impl Environment {
 
     /// What is said to the job of a batch.
     pub fn of_batch(&self, claims: &[Claim], max_attempts: u32) -> Vec<CString> {
-        let ids: Vec<String> = claims.iter().map(|claim| claim.id().to_string()).collect();
+        let ids: Vec<String> = claims.iter().flat_map(Claim::ids).map(|id| id.to_string()).collect();
         let said = [
             ("MQ_BATCH", ids.len().to_string()),
             ("MQ_IDS", ids.join(" ")),

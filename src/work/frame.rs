@@ -5,7 +5,8 @@ use super::options::Frame;
 use super::start::{NotStarted, unreadable};
 use super::stdin::{PIPE_MAX, Stdin, filled};
 use crate::fs::File;
-use crate::queue::{Claim, Message, Queue, Result, name};
+use crate::queue::name::{self, Id};
+use crate::queue::{Claim, Message, Queue, Result};
 use serde_json::{Map, Value};
 
 /// A body in a JSON object is held in memory, so it is no longer than this.
@@ -138,6 +139,9 @@ impl Sink<'_> {
     /// Adds one message. `Some` where it is to be left out; an error concerns the whole batch.
     fn add(&mut self, claim: &Claim, frame: Frame) -> Result<Option<NotStarted>> {
         let message = claim.message();
+        if claim.is_pack() {
+            return self.pack(claim, frame);
+        }
         match frame {
             Frame::Lines => self.parted(message, b'\n'),
             Frame::Null => self.parted(message, b'\0'),
@@ -183,6 +187,31 @@ impl Sink<'_> {
         Ok(None)
     }
 
+    /// All messages of a pack, or none: where one of them does not fit, each is to be looked at by itself.
+    fn pack(&mut self, claim: &Claim, frame: Frame) -> Result<Option<NotStarted>> {
+        for (id, uid, body) in claim.each_packed() {
+            let Ok(body) = body else { return Ok(Some(NotStarted::Mixed)) };
+            let parting = match frame {
+                Frame::Lines => b'\n',
+                Frame::Null => b'\0',
+                Frame::JsonLines => {
+                    let mut line =
+                        serde_json::to_vec(&told(claim, id, uid.as_str(), body.to_vec())).unwrap_or_default();
+                    line.push(b'\n');
+                    self.push(&line)?;
+                    continue;
+                }
+            };
+            let inside = body.strip_suffix(b"\n").filter(|_| parting == b'\n').unwrap_or(body);
+            if inside.contains(&parting) {
+                return Ok(Some(NotStarted::Mixed));
+            }
+            self.push(inside)?;
+            self.push(&[parting])?;
+        }
+        Ok(None)
+    }
+
     fn object(&mut self, claim: &Claim) -> Result<Option<NotStarted>> {
         let message = claim.message();
         if message.header.size_bytes > JSON_MAX {
@@ -215,12 +244,16 @@ fn whole(message: &Message) -> Result<Vec<u8>> {
     }
 }
 
-/// The message with the names that `mq ls --full --json` has for what a job may want of it.
 fn object(claim: &Claim, body: Vec<u8>) -> Map<String, Value> {
+    told(claim, claim.id(), claim.message().header.uid.as_str(), body)
+}
+
+/// The message with the names that `mq ls --full --json` has for what a job may want of it.
+fn told(claim: &Claim, id: Id, uid: &str, body: Vec<u8>) -> Map<String, Value> {
     let header = &claim.message().header;
     let mut map = Map::new();
-    map.insert("id".into(), claim.id().to_string().into());
-    map.insert("uid".into(), header.uid.as_str().into());
+    map.insert("id".into(), id.to_string().into());
+    map.insert("uid".into(), uid.into());
     map.insert("attempts".into(), claim.attempt().into());
     map.insert("sent_at".into(), header.sent_at.clone().into());
     if !header.headers.is_empty() {

@@ -95,10 +95,15 @@ impl Job {
         std::iter::once(self.claim.as_ref()).chain(&self.rest)
     }
 
+    /// How many messages that is.
+    pub fn messages(&self) -> u64 {
+        self.claims().map(|claim| u64::from(claim.messages())).sum()
+    }
+
     pub fn running(&self, now: Instant) -> Running {
         Running {
             id: self.claim.id(),
-            messages: 1 + self.rest.len(),
+            messages: self.messages(),
             attempt: self.claim.attempt(),
             max_attempts: self.max_attempts,
             pid: self.pid.as_raw_nonzero().get(),

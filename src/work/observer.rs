@@ -31,7 +31,7 @@ pub struct Running {
     /// Of its message, or of the first of its batch.
     pub id: Id,
     /// How many messages it works on.
-    pub messages: usize,
+    pub messages: u64,
     pub attempt: u32,
     pub max_attempts: u32,
     pub pid: i32,
@@ -49,7 +49,10 @@ pub struct Standing {
 /// The end of an attempt.
 #[derive(Clone, Debug)]
 pub struct End<'e> {
+    /// Of the message, or of the first of a pack.
     pub id: Id,
+    /// How many ended so: those of a pack end together, where they end alike.
+    pub messages: u64,
     pub attempt: u32,
     pub max_attempts: u32,
     /// How the job ended, in a few words: `exit 1`, `timed out after 30s`.

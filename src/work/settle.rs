@@ -3,7 +3,7 @@
 use super::jobs::Finished;
 use super::observer::Fate;
 use super::verdict::{Exit, Judgement, Verdict};
-use crate::queue::{Again, Attempt, Claim, Counting, Outcome, Queue, Result, Settled};
+use crate::queue::{Again, Attempt, Claim, Counting, Ending, Outcome, Queue, Result, Settled};
 use std::time::Duration;
 
 /// What the attempt leaves in the message's history.
@@ -49,19 +49,36 @@ pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Atte
         Verdict::PutBackFor(delay) => claim.nack(queue, Again::After(delay), Counting::Uncounted, Some(record)),
         Verdict::PutBack | Verdict::Pause(_) => claim.nack(queue, Again::Now, Counting::Uncounted, Some(record)),
     }?;
-    Ok(match settled {
+    if settled == Settled::Already {
+        // Put back by its job, it was ready and locked until now: those who found it busy may look again.
+        queue.wake();
+        return Ok(if queue.is_dead(&name)? { Fate::DeadByJob } else { Fate::ByJob });
+    }
+    Ok(fate(queue, settled, verdict))
+}
+
+/// What a verdict comes to, for one message of a pack.
+pub(super) fn ending(verdict: Verdict) -> Ending {
+    match verdict {
+        Verdict::Ack => Ending::Acked,
+        Verdict::Retry => Ending::Again(Again::Backoff, Counting::Counted),
+        Verdict::Dead => Ending::Dead,
+        Verdict::PutBackFor(delay) => Ending::Again(Again::After(delay), Counting::Uncounted),
+        Verdict::PutBack | Verdict::Pause(_) => Ending::Again(Again::Now, Counting::Uncounted),
+    }
+}
+
+/// What became of a message that was settled like this.
+pub(super) fn fate(queue: &Queue, settled: Settled, verdict: Verdict) -> Fate {
+    match settled {
         Settled::Acked => Fate::Acked,
         Settled::Unkept => Fate::Unkept,
         Settled::Dead => Fate::Dead,
         Settled::Delayed { due } => Fate::Again(due),
         Settled::Ready if matches!(verdict, Verdict::PutBack | Verdict::Pause(_)) => Fate::PutBack,
         Settled::Ready => Fate::Again(queue.disk().now()),
-        Settled::Already => {
-            // Put back by its job, it was ready and locked until now: those who found it busy may look again.
-            queue.wake();
-            if queue.is_dead(&name)? { Fate::DeadByJob } else { Fate::ByJob }
-        }
-    })
+        Settled::Already => Fate::ByJob,
+    }
 }
 
 /// In whole milliseconds.

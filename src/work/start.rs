@@ -41,6 +41,8 @@ pub(super) enum NotStarted {
     Unfit { reason: String },
     /// The body failed its check.
     Damaged { why: String },
+    /// It is a pack, and one of its messages does not fit with the others.
+    Mixed,
     /// The body can't be read.
     Unreadable { error: Error },
     /// The command can't be executed, whatever the message.

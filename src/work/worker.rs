@@ -258,8 +258,13 @@ impl Worker<'_> {
             return Ok(None);
         }
         self.pause_told = false;
+        self.want();
         match self.queue.claim(&mut self.scout, Lease::Live)? {
             Found::Claim(claim) => self.queue.unless_paused(claim),
+            Found::TooMany => {
+                self.start_gathered();
+                Ok(None)
+            }
             Found::Nothing(nothing) => {
                 self.relieved();
                 if nothing.held_back.is_none() && self.drained()? {

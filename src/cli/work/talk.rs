@@ -92,7 +92,8 @@ impl Observer for Talker {
                 took if end.how.contains("after") => format!(", ended after {}", short(took)),
                 took => format!(" after {}", short(took)),
             };
-            self.say_of(end.id, end.attempt, end.max_attempts, &format!("{}{took}; {then}", end.how));
+            let more = if end.messages > 1 { format!(" ({} messages)", end.messages) } else { String::new() };
+            self.say_of(end.id, end.attempt, end.max_attempts, &format!("{}{took}; {then}{more}", end.how));
         }
     }
 

@@ -33,9 +33,17 @@ pub(super) fn bits(uid: &str) -> [u8; 16] {
 }
 
 impl Seen {
-    pub fn new(place: &Place, message: &Message) -> Seen {
+    /// The message that stands there, or all of a pack.
+    pub fn all(place: &Place, message: &Message) -> Vec<Seen> {
         let waits = matches!(place.state, State::Ready | State::Delayed | State::Claimed);
-        Seen { uid: bits(message.header.uid.as_str()), id: place.id(), waits }
+        let Some(packed) = message.packed() else {
+            return vec![Seen { uid: bits(message.header.uid.as_str()), id: place.id(), waits }];
+        };
+        let one = |index| {
+            let uid = message.header.uid_of_packed(index);
+            Seen { uid: bits(uid.as_str()), id: place.id().after(index), waits }
+        };
+        packed.each().map(|(index, _)| one(index)).collect()
     }
 }
 
@@ -69,6 +77,14 @@ impl Check<'_, '_> {
             if place.state == State::Damaged || place.name.ticket_of().is_some() {
                 continue;
             }
+            // One that stands in a pack comes out of it, so that it can be told from its twin by itself.
+            let place = match self.mending() && place.state != State::Claimed {
+                true => match self.queue.unpacked(&place)? {
+                    Some(place) => place,
+                    None => continue,
+                },
+                false => place,
+            };
             if let (Some(dir), Ok(Some(message))) = (self.queue.dir_of(&place)?, self.queue.read(&place)) {
                 twins.push(Twin { place, dir, message });
             }
@@ -134,6 +150,10 @@ impl Check<'_, '_> {
     fn lock_twin(&self, twin: &Twin) -> Result<File> {
         let disk = &self.queue.disk;
         let held = || Error::Held { id: twin.place.id(), by: None };
+        if twin.place.in_pack.is_some() {
+            // Claimed with a pack: its file has others too.
+            return Err(held());
+        }
         let file = disk.open(&twin.dir, &twin.place.file_name, Access::Read)?;
         let linked = disk.stat(&file)?.links > 1;
         // Two names of one file have one lock; the holder of a claim keeps its own name, which has more attempts.

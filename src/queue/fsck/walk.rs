@@ -4,6 +4,7 @@ use super::super::browse::Place;
 use super::super::groups::Amiss;
 use super::super::message::{self, Content, Depth};
 use super::super::name::{self, Bucket, Priority, READY, State, home};
+use super::super::pack::HeldPack;
 use super::super::send::same;
 use super::super::seq::Seq;
 use super::super::{Error, Result};
@@ -108,6 +109,10 @@ impl Check<'_, '_> {
         let names: Vec<(OsString, Kind)> = queue.disk.names(&top)?;
         let newest = names.last().map(|(name, _)| name.clone());
         for (name, kind) in names {
+            if let (State::Ready, Kind::File, Some(pack)) = (state, kind, name.to_str().and_then(Place::parse_pack)) {
+                self.message(&pack, below, &top);
+                continue;
+            }
             let text = name.to_str().filter(|text| kind == Kind::Dir && Bucket::parse(text).is_some());
             let Some(text) = text else {
                 self.foreign(top.path().join(&name));
@@ -164,14 +169,32 @@ impl Check<'_, '_> {
                     let Examined { identity, links, .. } = examined;
                     self.linked.push(Linked { identity, links, path: path.clone() });
                 }
-                if let Some(seen) = examined.seen {
-                    self.seen.push(seen);
+                if !examined.damaged {
+                    self.seen.extend(examined.seen);
                     self.at_home(place, below, dir, path);
                 }
             }
             Ok(None) => (),
             Err(error) => self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left),
         }
+    }
+
+    /// A pack of whose messages some fail their check: the others come out of it, and it is set aside with those.
+    fn found_bad(&mut self, place: &Place, dir: &Dir, bad: usize) {
+        let queue = self.queue;
+        let mut detail = format!("{bad} of the {} messages of this pack fail their check", place.name.count());
+        let mended = match place.state {
+            // It is its holder's, or recovery's.
+            State::Claimed => Mended::Left,
+            _ => self.mended(&mut detail, "took the others out, and set it aside in damaged/", || {
+                match queue.hold_pack(dir, place)? {
+                    HeldPack::Ours(message) => queue.open_pack(dir, place, &message, 1).map(drop),
+                    HeldPack::Busy(by) => Err(Error::Held { id: place.id(), by }),
+                    HeldPack::Gone => Ok(()),
+                }
+            }),
+        };
+        self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
     }
 
     /// A message with another link. Where all of them stand in this queue they are twins, and mended as such.
@@ -220,9 +243,16 @@ impl Check<'_, '_> {
             return Ok(None);
         }
         let why = match message::load(disk, file, stat, Depth::Whole)? {
-            Content::Message(message) => {
-                let seen = twins::Seen::new(place, &message);
-                return Ok(Some(Examined { identity, links, seen: Some(seen), damaged: false }));
+            Content::Message(message) if message.header.messages == place.name.pack => {
+                let seen = twins::Seen::all(place, &message);
+                let bad = message.packed().map_or(0, |packed| packed.bad().len());
+                if bad > 0 {
+                    self.found_bad(place, dir, bad);
+                }
+                return Ok(Some(Examined { identity, links, seen, damaged: false }));
+            }
+            Content::Message(_) => {
+                "it is not what its name says: a pack, or no pack, or one of another size".to_string()
             }
             Content::Unknown(why) => {
                 return Err(Error::Unknown { path: dir.path().join(&place.file_name), why });
@@ -244,7 +274,7 @@ impl Check<'_, '_> {
         });
         let mended = if left { Mended::Left } else { mended };
         self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
-        Ok(Some(Examined { identity, links, seen: None, damaged: true }))
+        Ok(Some(Examined { identity, links, seen: Vec::new(), damaged: true }))
     }
 }
 
@@ -265,7 +295,7 @@ pub(super) struct Linked {
 struct Examined {
     identity: Identity,
     links: u64,
-    /// What twins are found by; none for a damaged file.
-    seen: Option<twins::Seen>,
+    /// What twins are found by; nothing for a damaged file.
+    seen: Vec<twins::Seen>,
     damaged: bool,
 }

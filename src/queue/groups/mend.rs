@@ -35,13 +35,13 @@ impl Queue {
         // In the order of the transitions, so that a ticket which moves meanwhile is seen; a claimed one first of all, since
         // it is the one that somebody may hold.
         for state in [State::Claimed, State::Delayed, State::Dead] {
-            self.each_place(state, |place, _| {
+            self.each_file(state, |place, _| {
                 keep(place);
                 Ok(ControlFlow::Continue(()))
             })?;
         }
         self.each_ready_name(&mut keep)?;
-        self.each_place(State::Claimed, |place, _| {
+        self.each_file(State::Claimed, |place, _| {
             keep(place);
             Ok(ControlFlow::Continue(()))
         })?;

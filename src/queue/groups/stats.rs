@@ -31,7 +31,7 @@ impl Queue {
         let Some(groups) = self.maybe_dir(Path::new(GROUPS))? else { return Ok(Vec::new()) };
         let mut out: BTreeMap<GroupMark, Place> = BTreeMap::new();
         for state in [State::Claimed, State::Delayed, State::Dead] {
-            self.each_place(state, |place, _| {
+            self.each_file(state, |place, _| {
                 if let Some(mark) = place.name.ticket_of() {
                     out.insert(mark, place);
                 }

@@ -78,8 +78,9 @@ impl Queue {
     fn judge_torn(&self, held: Held) -> Result<Verdict> {
         let mut found = None;
         for state in [State::Ready, State::Delayed, State::Claimed] {
-            self.each_place(state, |place, _| {
-                if let Ok(Some(message)) = self.read(&place)
+            self.each_file(state, |place, _| {
+                if place.name.pack.is_none()
+                    && let Ok(Some(message)) = self.read(&place)
                     && let Some(key) = Key::of_header(&message.header, self)
                     && key.plain() == held.plain
                 {

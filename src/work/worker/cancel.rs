@@ -1,7 +1,6 @@
 //! Requests to cancel what this worker holds: found in the queue, and carried out by stopping the job.
 
 use super::Worker;
-use crate::queue::Claim;
 use crate::queue::name::Id;
 use crate::work::verdict::Stopped;
 use std::time::{Duration, Instant};
@@ -26,9 +25,10 @@ impl Worker<'_> {
             Err(error) => return self.observer.troubled(&error.into(), None),
         };
         for job in &mut self.jobs {
-            let held: Vec<Id> = job.claims().filter(|claim| !claim.is_spent()).map(Claim::id).collect();
-            for id in held {
-                if !ids.contains(&id) || job.cancelled.contains_key(&id) {
+            let held = |id: &&Id| job.claims().any(|claim| !claim.is_spent() && claim.has(**id));
+            let asked: Vec<Id> = ids.iter().filter(held).copied().collect();
+            for id in asked {
+                if job.cancelled.contains_key(&id) {
                     continue;
                 }
                 match self.queue.cancellation(id) {

@@ -2,18 +2,28 @@
 
 use super::{LAST_READS, STRAGGLERS, Worker};
 use crate::queue::name::Id;
-use crate::queue::{Again, Claim, Counting, Error, Outcome};
+use crate::queue::{Again, Attempt, Claim, Counting, Ending, Error, Outcome};
 use crate::work::Why;
 use crate::work::jobs::{Finished, Job};
 use crate::work::named::Failed;
 use crate::work::observer::{End, Fate};
-use crate::work::settle::{record, settle, unstarted};
+use crate::work::settle::{ending, fate, record, settle, unstarted};
 use crate::work::start::NotStarted;
 use crate::work::stderr::{Came, Relay};
 use crate::work::verdict::{Exit, Judgement, Verdict, judge};
 use anyhow::anyhow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// How it was before the attempt.
+const BACK: Ending = Ending::Again(Again::Now, Counting::Uncounted);
+
+/// How the messages of a batch ended, each by itself.
+struct Each<'e> {
+    judged: &'e Judgement,
+    failed: &'e Failed,
+    cancelled: &'e BTreeMap<Id, String>,
+}
 
 impl Worker<'_> {
     /// Settles a message for which no job could be started.
@@ -25,6 +35,11 @@ impl Worker<'_> {
         let settled = match why {
             NotStarted::Unacknowledged(error) => Err(error),
             NotStarted::Gone => Ok(()),
+            NotStarted::Mixed => {
+                // Each becomes a file of its own, and is claimed and judged by itself.
+                self.totals.put_back += u64::from(claim.messages());
+                claim.settle_each(&self.queue, &mut |_| (BACK, None)).map(|_| ())
+            }
             NotStarted::Unfit { reason } => {
                 self.handled += 1;
                 let record = unstarted(&claim, Outcome::Dead, &reason);
@@ -69,7 +84,7 @@ impl Worker<'_> {
         self.handled += 1;
         let how = match why {
             NotStarted::Unacknowledged(error) => return self.not_settled(error),
-            NotStarted::Gone => return,
+            NotStarted::Gone | NotStarted::Mixed => return,
             NotStarted::Unfit { reason } | NotStarted::Damaged { why: reason } => reason,
             NotStarted::Unreadable { error } => error.to_string(),
             NotStarted::Unusable(unusable) => {
@@ -117,8 +132,7 @@ impl Worker<'_> {
     fn named(&mut self, job: &mut Job, judged: &Judgement) -> Failed {
         let Some(named) = job.named.take().filter(|_| judged.verdict == Verdict::Ack) else { return Failed::default() };
         let failed = named.finish(&mut self.buffer);
-        let batch: BTreeSet<Id> = job.claims().map(Claim::id).collect();
-        let strangers = failed.ids.difference(&batch).map(Id::to_string);
+        let strangers = failed.ids.iter().filter(|id| !job.claims().any(|claim| claim.has(**id))).map(Id::to_string);
         for unknown in strangers.chain(failed.unknown.iter().cloned()) {
             self.observer.troubled(&anyhow!("the job named '{unknown}', which is no message of its batch"), None);
         }
@@ -142,6 +156,11 @@ impl Worker<'_> {
         } else {
             for claim in std::iter::once(*job.claim).chain(job.rest) {
                 let id = claim.id();
+                if claim.is_pack() && failed.ids.iter().chain(job.cancelled.keys()).any(|id| claim.has(*id)) {
+                    let each = Each { judged: &judged, failed: &failed, cancelled: &job.cancelled };
+                    self.settle_pack(claim, &each, &finished, stderr.as_deref());
+                    continue;
+                }
                 let cancelled = job.cancelled.get(&id);
                 let judged = failed.judged(id, &judged).cancelled(cancelled);
                 let record = record(&claim, &judged, &finished, stderr.clone());
@@ -152,6 +171,49 @@ impl Worker<'_> {
             }
         }
         self.look_at = Instant::now();
+    }
+
+    /// Settles a pack of whose messages some failed or were cancelled.
+    fn settle_pack(&mut self, claim: Claim, each: &Each<'_>, finished: &Finished, stderr: Option<&str>) {
+        let (attempt, took, started) = (claim.attempt(), finished.took, record(&claim, each.judged, finished, None));
+        let of = |id: Id| each.failed.judged(id, each.judged).cancelled(each.cancelled.get(&id));
+        let settled = claim.settle_each(&self.queue, &mut |id| {
+            let judged = of(id);
+            let mut record =
+                Attempt { outcome: judged.outcome, reason: Some(judged.reason.clone()), ..started.clone() };
+            record.stderr = stderr.map(str::to_string);
+            (ending(judged.verdict), Some(record))
+        });
+        let settled = match settled {
+            Ok(settled) => settled,
+            Err(error) => return self.not_settled(error),
+        };
+        let max_attempts = self.queue.settings().max_attempts();
+        for (id, settled) in settled {
+            let judged = of(id);
+            let fate = fate(&self.queue, settled, judged.verdict);
+            let end = End { id, messages: 1, attempt, max_attempts, how: &judged.reason, took, fate };
+            self.ended(&end);
+            if each.cancelled.contains_key(&id) {
+                self.queue.cancellation_over(id);
+            }
+        }
+    }
+
+    /// Counts and tells what became of a message.
+    fn ended(&mut self, end: &End<'_>) {
+        let count = match end.fate {
+            Fate::Acked | Fate::Unkept => &mut self.totals.acked,
+            Fate::Again(_) => &mut self.totals.retried,
+            Fate::GivenUp => &mut self.totals.failed,
+            Fate::Dead => &mut self.totals.dead,
+            Fate::PutBack => &mut self.totals.put_back,
+            Fate::SetAside => &mut self.totals.set_aside,
+            Fate::ByJob | Fate::DeadByJob => &mut self.totals.by_job,
+        };
+        *count += end.messages;
+        self.dead_lettered |= matches!(end.fate, Fate::Dead | Fate::DeadByJob);
+        self.observer.ended(end, &self.totals);
     }
 
     pub(super) fn settle(
@@ -169,18 +231,7 @@ impl Worker<'_> {
         match settle(&self.queue, claim, verdict, record) {
             Ok(fate) => {
                 end.fate = fate;
-                let count = match fate {
-                    Fate::Acked | Fate::Unkept => &mut self.totals.acked,
-                    Fate::Again(_) => &mut self.totals.retried,
-                    Fate::GivenUp => &mut self.totals.failed,
-                    Fate::Dead => &mut self.totals.dead,
-                    Fate::PutBack => &mut self.totals.put_back,
-                    Fate::SetAside => &mut self.totals.set_aside,
-                    Fate::ByJob | Fate::DeadByJob => &mut self.totals.by_job,
-                };
-                *count += 1;
-                self.dead_lettered |= matches!(fate, Fate::Dead | Fate::DeadByJob);
-                self.observer.ended(&end, &self.totals);
+                self.ended(&end);
             }
             Err(error) => self.not_settled(error),
         }
@@ -188,7 +239,8 @@ impl Worker<'_> {
 
     fn end_of<'e>(&self, claim: &Claim, how: &'e str, took: Duration, fate: Fate) -> End<'e> {
         let max_attempts = self.queue.settings().max_attempts();
-        End { id: claim.id(), attempt: claim.attempt(), max_attempts, how, took, fate }
+        let messages = u64::from(claim.messages());
+        End { id: claim.id(), messages, attempt: claim.attempt(), max_attempts, how, took, fate }
     }
 
     /// The outcome of an attempt could not be written down. Its lease is over all the same, so it will be delivered again.

@@ -1,9 +1,10 @@
 //! Messages on their way to a job: one by one, or gathered into a batch first.
 
 use super::Worker;
-use crate::queue::{Again, Claim, Counting};
+use crate::queue::{Again, Claim, Counting, PACK_LEAST};
 use crate::work::Why;
 use crate::work::batch::Batched;
+use crate::work::options::Skip;
 use crate::work::start::NotStarted;
 use std::time::Instant;
 
@@ -26,10 +27,27 @@ impl Worker<'_> {
         self.full_batch();
     }
 
+    /// How many messages the next claim may bring: a pack is for batches, where none of it needs a look of its own.
+    pub(super) fn want(&mut self) {
+        let most = match self.options.batch {
+            Some(_) if self.options.skip == Skip::None => u32::try_from(self.batch_most).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        let left = self.options.until.count.map_or(u64::MAX, |count| count.saturating_sub(self.handled));
+        let most = most.min(u32::try_from(left).unwrap_or(u32::MAX));
+        let most = if most < PACK_LEAST { 1 } else { most };
+        self.scout.want(most.saturating_sub(self.gathered_messages()), most);
+    }
+
+    fn gathered_messages(&self) -> u32 {
+        self.gathered.iter().map(Claim::messages).sum()
+    }
+
     /// Starts what was gathered once that is a whole batch, or all that `-n` allows.
     fn full_batch(&mut self) {
         let left = self.options.until.count.map(|count| count.saturating_sub(self.handled));
-        if self.gathered.len() >= self.batch_most || left.is_some_and(|left| self.gathered.len() as u64 >= left) {
+        let gathered = self.gathered_messages() as usize;
+        if gathered >= self.batch_most || left.is_some_and(|left| gathered as u64 >= left) {
             self.start_gathered();
         }
     }
@@ -66,7 +84,7 @@ impl Worker<'_> {
             Ok(None) => (),
             Ok(Some(job)) => {
                 self.relieved();
-                self.handled += 1 + job.rest.len() as u64;
+                self.handled += job.messages();
                 self.totals.started += 1;
                 self.observer.started(job.running(Instant::now()));
                 self.jobs.push(job);
@@ -84,7 +102,7 @@ impl Worker<'_> {
 
     /// Puts a message back for which no job was started.
     fn put_back(&mut self, claim: Claim) {
-        self.totals.put_back += 1;
+        self.totals.put_back += u64::from(claim.messages());
         if let Err(error) = claim.nack(&self.queue, Again::Now, Counting::Uncounted, None) {
             self.not_settled(error);
         }

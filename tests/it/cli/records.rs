@@ -34,15 +34,36 @@ fn ids_are_printed_when_asked_for_and_rise_in_order() {
 #[test]
 fn more_than_a_bucket_keeps_its_order_and_no_bucket_is_too_full() {
     let sandbox = Sandbox::new();
-    let input: String = (0..2500).map(|n| format!("{n}\n")).collect();
-    sandbox.mq_stdin(["send", "jobs", "--lines"], &input).ok();
-    assert_eq!(bodies(&sandbox, "jobs").concat(), input);
-    let ready = sandbox.queue("jobs").join("ready/4");
-    for bucket in std::fs::read_dir(ready).unwrap() {
-        let count = std::fs::read_dir(bucket.unwrap().path()).unwrap().count();
-        assert!(count <= mq::queue::name::BUCKET_SIZE as usize, "{count}");
-    }
+    // Each with a header of its own, so that they are no pack.
+    let input: String = (0..2500).map(|n| format!("{{\"body\":\"{n}\\n\",\"headers\":{{\"n\":\"{n}\"}}}}\n")).collect();
+    sandbox.mq_stdin(["send", "jobs", "--jsonl"], &input).ok();
+    let wanted: String = (0..2500).map(|n| format!("{n}\n")).collect();
+    assert_eq!(bodies(&sandbox, "jobs").concat(), wanted);
+    assert_eq!(bucket_sizes(&sandbox), [1024, 1024, 452]);
     assert!(sandbox.tree("jobs").lines().all(|line| !line.starts_with("tmp/") || line == "tmp/"));
+}
+
+#[test]
+fn many_alike_are_a_pack_which_is_opened_a_bucket_at_a_time() {
+    let sandbox = Sandbox::new();
+    let input: String = (0..2500).map(|n| format!("{n}\n")).collect();
+    let ids = sandbox.mq_stdin(["send", "jobs", "--lines", "--ids"], &input).ok();
+    assert_eq!(bodies(&sandbox, "jobs").concat(), input);
+    assert_eq!(sandbox.mq(["ls", "jobs", "--ids"]).ok(), ids);
+    let entries = || std::fs::read_dir(sandbox.queue("jobs").join("ready/4")).unwrap().count();
+    assert_eq!((entries(), bucket_sizes(&sandbox)), (1, vec![]));
+    sandbox.mq(["claim", "jobs"]).ok();
+    assert_eq!((entries(), bucket_sizes(&sandbox)), (3, vec![999]));
+    assert_eq!(sandbox.mq(["work", "jobs", "--drain", "--", "cat"]).ok(), input.split_once('\n').unwrap().1);
+    assert!(sandbox.tree("jobs").lines().all(|line| !line.starts_with("tmp/") || line == "tmp/"));
+}
+
+/// How many messages the buckets of ordinary priority have.
+fn bucket_sizes(sandbox: &Sandbox) -> Vec<usize> {
+    let ready = std::fs::read_dir(sandbox.queue("jobs").join("ready/4")).unwrap();
+    let mut buckets: Vec<_> = ready.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    buckets.sort();
+    buckets.iter().map(|bucket| std::fs::read_dir(bucket).unwrap().count()).collect()
 }
 
 #[test]

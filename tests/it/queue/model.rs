@@ -248,6 +248,7 @@ impl Test {
         self.say(format!("worker {worker} claims from {at} {lease:?}, fresh {fresh}, woken {woken}"));
         let claim = match found {
             Found::Claim(claim) => claim,
+            Found::TooMany => panic!("one was wanted"),
             Found::Nothing(nothing) => {
                 assert!(!nothing.busy);
                 self.reference.may_be_empty(at, now).unwrap_or_else(|why| panic!("nothing was found, though {why}"));

@@ -26,6 +26,7 @@ fn queue(machine: &Machine, said: &[(&str, &str)], messages: u32) -> Queue {
 fn claim(queue: &Queue) -> Result<Claim, Nothing> {
     match queue.claim(&mut Scout::new(), Lease::Live).unwrap() {
         Found::Claim(claim) => Ok(*claim),
+        Found::TooMany => panic!("one was wanted"),
         Found::Nothing(nothing) => Err(nothing),
     }
 }

@@ -258,7 +258,7 @@ pub fn claim_one(queue: &Queue, lease: Lease) -> Result<Claim> {
     match queue.claim(&mut Scout::new(), lease)? {
         Found::Claim(claim) => Ok(*claim),
         Found::Nothing(nothing) if nothing.busy => Err(Error::Busy { path: queue.path().to_path_buf(), by: None }),
-        Found::Nothing(_) => Err(unexpected("nothing to claim")),
+        Found::Nothing(_) | Found::TooMany => Err(unexpected("nothing to claim")),
     }
 }
 

@@ -228,7 +228,10 @@ fn a_damaged_body_is_set_aside_and_the_others_go_on() {
 #[test]
 fn a_thousand_at_once_whatever_the_soft_limit_and_the_job_has_its_own() {
     let sandbox = Sandbox::new();
-    send(&sandbox, 1000);
+    // Some at a time, so that they are no pack, which takes one descriptor.
+    for _ in 0..20 {
+        send(&sandbox, 50);
+    }
     let script =
         "ulimit -Sn 1024 2>/dev/null; mq work jobs --drain --batch 1000 -j 2 -- sh -c 'echo $MQ_BATCH; ulimit -Sn'";
     let hard = sandbox.sh("ulimit -Hn").ok();
@@ -237,7 +240,9 @@ fn a_thousand_at_once_whatever_the_soft_limit_and_the_job_has_its_own() {
         return;
     }
     sandbox.sh(script).code(0).prints("1000\n1024\n");
-    send(&sandbox, 400);
+    for _ in 0..8 {
+        send(&sandbox, 50);
+    }
     // The soft limit gives way where it would not hold the batch; the hard one bounds the batch.
     let script = "ulimit -Sn 100; mq work jobs --drain --batch 300 -n 300 -- sh -c 'echo $MQ_BATCH; ulimit -Sn'";
     sandbox.sh(script).code(0).prints("300\n310\n");

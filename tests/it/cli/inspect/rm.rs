@@ -74,8 +74,9 @@ fn the_holder_of_a_live_claim_is_named() {
 #[test]
 fn many_leave_no_empty_directories() {
     let sandbox = Sandbox::new();
-    let lines: String = (0..3_000).map(|n| format!("{n}\n")).collect();
-    sandbox.mq_stdin(["-q", "send", "jobs", "--lines"], lines).ok();
+    // With one header and another, so that they are no packs.
+    let lines: String = (0..3_000).map(|n| format!("{{\"body\":\"\",\"headers\":{{\"n\":\"{n}\"}}}}\n")).collect();
+    sandbox.mq_stdin(["-q", "send", "jobs", "--jsonl"], lines).ok();
     let buckets =
         || sandbox.tree("jobs").lines().filter(|path| path.starts_with("ready/4/1") && path.ends_with('/')).count();
     assert!(buckets() >= 3);

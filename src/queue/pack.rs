@@ -1,0 +1,382 @@
+//! Packs: many messages in one file, as a bulk send writes them. One file is made, flushed, renamed, listed and unlinked where
+//! a thousand would be.
+//!
+//! ```text
+//! {"mq":1,"crc32":"…","size_bytes":N,"uid":"…",…,"messages":COUNT}      the header line, which all of them share
+//! OOOOOOO LLLLL CCCCCCCC                                                 COUNT entries of one line each
+//! bodies, one after the other
+//! history of the whole pack
+//! ```
+//! An entry says where among the bodies one begins, how long it is, and the checksum (CRC-32) of these two fields with the
+//! spaces behind them and of the body. The checksum in the header line covers that line alone. So what is damaged in the middle
+//! costs one message, and one that is not in it any more is crossed out. The message of index `i` has the id of the pack's name
+//! plus `i`, and the uid that follows from the pack's and `first + i` ([`Uid::derived`]): `first` is 0 but in a part of a pack
+//! that was divided.
+
+mod open;
+mod settle;
+
+pub(super) use open::{HeldPack, is_opened};
+pub use settle::Ending;
+
+use super::error::{Error, Result};
+use super::header::{self, Envelope, Header, Line, Start, Uid};
+use super::message::Message;
+use super::name::{Bucket, Name};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 600 names.
+pub(super) const MOST: u32 = 16_384;
+/// Nor with more bytes of bodies, give or take one: a pack is read whole into memory.
+pub(super) const MOST_BYTES: usize = 4 << 20;
+/// Fewer than so many are sent as files of their own, which need no opening; nor are packs divided into smaller ones.
+pub const PACK_LEAST: u32 = 64;
+/// A larger body gets a file of its own.
+pub(super) const BODY_MAX: usize = 64 << 10;
+/// So many messages become files at once when a pack is opened; one with more is divided first.
+pub(super) const OPENED: u32 = 1000;
+/// The longest that a pack can be after its header line: what says more is no pack.
+pub(super) const SIZE_MAX: u64 = 64 << 20;
+
+/// How long an entry is: seven digits, five, and eight of the checksum, and what parts them.
+const ENTRY: usize = 23;
+/// How much of an entry its checksum covers.
+const PLACE: usize = 14;
+/// What stands in the place of an entry whose message is settled.
+const CROSSED: &[u8; ENTRY] = b"------- ----- --------\n";
+
+/// A pack that is being gathered.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    /// Where each body ends.
+    ends: Vec<usize>,
+    bodies: Vec<u8>,
+    /// Those that are there as an index only.
+    crossed: BTreeSet<u32>,
+}
+
+impl Builder {
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn is_full(&self, most: u32) -> bool {
+        self.len() >= most || self.bodies.len() >= MOST_BYTES
+    }
+
+    /// Adds to the body at hand.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.bodies.extend_from_slice(bytes);
+    }
+
+    /// The body at hand is whole.
+    pub fn end(&mut self) {
+        self.ends.push(self.bodies.len());
+    }
+
+    /// One that is not in it any more.
+    pub fn cross(&mut self) {
+        self.crossed.insert(self.len());
+        self.end();
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_spent(&self) -> bool {
+        self.crossed.len() == self.ends.len()
+    }
+
+    /// How long the body at hand is so far.
+    pub fn open(&self) -> usize {
+        self.bodies.len() - self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Takes out the body at hand: it is too long for a pack.
+    pub fn take_open(&mut self) -> Vec<u8> {
+        self.bodies.split_off(self.ends.last().copied().unwrap_or(0))
+    }
+
+    pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bodies[start..end])
+    }
+
+    pub fn clear(&mut self) {
+        self.ends.clear();
+        self.bodies.clear();
+        self.crossed.clear();
+    }
+
+    /// The header line and the table, which the bodies follow.
+    pub fn start(&self, envelope: &Envelope, uid: &Uid, sent_at: String, first: u32) -> Result<Vec<u8>> {
+        let pack = Some((self.len(), first));
+        let line = Line::with(envelope, uid, sent_at, pack).map_err(|why| Error::Refused { why })?;
+        let size = table_length(self.len()) + self.bodies.len();
+        let mut start = line.seal(size as u64, &crc32fast::Hasher::new());
+        start.reserve(table_length(self.len()));
+        let mut at = 0;
+        for (index, body) in (0..).zip(self.bodies()) {
+            if self.crossed.contains(&index) {
+                start.extend_from_slice(CROSSED);
+            } else {
+                push_entry(&mut start, at, body);
+            }
+            at += body.len();
+        }
+        Ok(start)
+    }
+
+    /// All bodies, as they follow the table.
+    pub fn rest(&self) -> &[u8] {
+        &self.bodies
+    }
+}
+
+/// One line of the table.
+fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
+    let mut entry = *CROSSED;
+    decimal(&mut entry[..7], at);
+    decimal(&mut entry[8..13], body.len());
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&entry[..PLACE]);
+    sum.update(body);
+    let mut sum = sum.finalize();
+    for digit in entry[PLACE..PLACE + 8].iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(sum & 15) as usize];
+        sum >>= 4;
+    }
+    table.extend_from_slice(&entry);
+}
+
+fn decimal(into: &mut [u8], mut number: usize) {
+    for digit in into.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    digits
+        .iter()
+        .try_fold(0usize, |number, digit| digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0')))
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A message; where its body is after the table.
+    Live(Range<usize>),
+    /// Settled in place: it is not there any more.
+    Crossed,
+    /// Not to be read.
+    Torn,
+}
+
+fn read_entry(line: &[u8]) -> Entry {
+    if line == CROSSED {
+        return Entry::Crossed;
+    }
+    let range = (|| {
+        let (at, length) = (number(line.get(..7)?)?, number(line.get(8..13)?)?);
+        (line[7] == b' ' && line[13] == b' ' && line[ENTRY - 1] == b'\n').then_some(at..at + length)
+    })();
+    range.map_or(Entry::Torn, Entry::Live)
+}
+
+fn agrees(line: &[u8], body: &[u8]) -> bool {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&line[..PLACE]);
+    sum.update(body);
+    std::str::from_utf8(&line[PLACE..PLACE + 8]) == Ok(format!("{:08x}", sum.finalize()).as_str())
+}
+
+/// How long the table of so many entries is.
+pub(super) fn table_length(count: u32) -> usize {
+    count as usize * ENTRY
+}
+
+/// A pack in memory: its table and its bodies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packed<'m> {
+    pub header: &'m Header,
+    /// Of each of its messages.
+    table: &'m [u8],
+    bodies: &'m [u8],
+}
+
+/// One message of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held<'m> {
+    Whole(&'m [u8]),
+    Crossed,
+    /// It fails its check; what is there of it.
+    Bad(&'m [u8]),
+}
+
+impl Message {
+    /// What is in it, if it is a pack that was read whole.
+    pub(super) fn packed(&self) -> Option<Packed<'_>> {
+        let count = self.header.messages?;
+        let bytes = self.small_body()?;
+        let (table, bodies) = bytes.split_at_checked(table_length(count))?;
+        Some(Packed { header: &self.header, table, bodies })
+    }
+}
+
+impl<'m> Packed<'m> {
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.table.len() / ENTRY).unwrap_or(u32::MAX)
+    }
+
+    pub fn get(&self, index: u32) -> Held<'m> {
+        let at = index as usize * ENTRY;
+        let Some(line) = self.table.get(at..at + ENTRY) else { return Held::Bad(&[]) };
+        match read_entry(line) {
+            Entry::Crossed => Held::Crossed,
+            Entry::Torn => Held::Bad(&[]),
+            Entry::Live(range) => match self.bodies.get(range) {
+                Some(body) if agrees(line, body) => Held::Whole(body),
+                body => Held::Bad(body.unwrap_or_default()),
+            },
+        }
+    }
+
+    /// Each message that is not crossed out, with its index.
+    pub fn each(&self) -> impl Iterator<Item = (u32, Held<'m>)> + use<'m> {
+        let packed = *self;
+        (0..self.len()).map(move |index| (index, packed.get(index))).filter(|(_, held)| *held != Held::Crossed)
+    }
+
+    /// The indexes of those that fail their check.
+    pub fn bad(&self) -> Vec<u32> {
+        self.each().filter(|(_, held)| matches!(held, Held::Bad(_))).map(|(index, _)| index).collect()
+    }
+
+    /// How many are left: not crossed out.
+    pub fn live(&self) -> u32 {
+        u32::try_from(self.table.chunks_exact(ENTRY).filter(|line| line != CROSSED).count()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Header {
+    /// What all messages of a pack have in common.
+    pub(super) fn shared(&self) -> Envelope {
+        Envelope { due: self.due(), expires: self.expires(), ..self.envelope() }
+    }
+
+    pub(super) fn uid_of_packed(&self, index: u32) -> Uid {
+        self.uid.derived(u64::from(self.first) + u64::from(index))
+    }
+
+    /// The header line of one of a pack's messages, for this body.
+    pub(super) fn line_of_packed(&self, index: u32, body: &[u8]) -> Result<Vec<u8>> {
+        let uid = self.uid_of_packed(index);
+        let line = Line::with(&self.shared(), &uid, self.sent_at.clone(), None);
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(body);
+        Ok(line.map_err(|why| Error::Refused { why })?.seal(body.len() as u64, &sum))
+    }
+}
+
+/// The bucket of a pack's message once it is a file of its own.
+pub(super) fn bucket(pack: &Name, index: u32) -> Bucket {
+    Bucket(pack.id.after(index / OPENED * OPENED))
+}
+
+impl Message {
+    /// One message of the pack that this is: its own header and body, and the pack's history.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it fails its check, or is settled already.
+    pub(super) fn unpacked(self, index: u32) -> Result<Message> {
+        let path = self.file().path().to_path_buf();
+        let damaged =
+            |why: &str| Error::Damaged { path: path.clone(), why: format!("message {index} of the pack: {why}") };
+        let count = self.header.messages.filter(|&count| index < count).ok_or_else(|| damaged("there is none"))?;
+        let (disk, file) = (self.disk(), self.file());
+        let start = self.body_at();
+        let mut line = [0; ENTRY];
+        if disk.read_full(file, &mut line, start + index as u64 * ENTRY as u64)? < ENTRY {
+            return Err(damaged("the file ends early"));
+        }
+        let range = match read_entry(&line) {
+            Entry::Live(range) => range,
+            Entry::Crossed => return Err(damaged("it is settled")),
+            Entry::Torn => return Err(damaged("its entry cannot be read")),
+        };
+        let at = start + (table_length(count) + range.start) as u64;
+        if at + range.len() as u64 > start + self.header.size_bytes {
+            return Err(damaged("its entry cannot be true"));
+        }
+        let mut body = vec![0; range.len()];
+        let length = disk.read_full(file, &mut body, at)?;
+        if length < body.len() || !agrees(&line, &body) {
+            return Err(damaged("its checksum does not match"));
+        }
+        let line = self.header.line_of_packed(index, &body)?;
+        match header::read(&line) {
+            Start::Header(header, _) => Ok(self.one_of_pack(*header, line, body, at)),
+            _ => Err(damaged("it has no header")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(bodies: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
+        let mut builder = Builder::default();
+        let mut table = Vec::new();
+        for body in bodies {
+            push_entry(&mut table, builder.bodies.len(), body);
+            builder.write(body);
+            builder.end();
+        }
+        (table, builder.bodies)
+    }
+
+    fn header(count: u32) -> Header {
+        let line =
+            Line::with(&Envelope::default(), &Uid::new([3; 16]), "2026-11-25T09:00:00Z".into(), Some((count, 0)));
+        let line = line.unwrap().seal(0, &crc32fast::Hasher::new());
+        let Start::Header(header, _) = header::read(&line) else { panic!("no header") };
+        *header
+    }
+
+    #[test]
+    fn what_was_packed_comes_out() {
+        let bodies: [&[u8]; 4] = [b"one\n", b"", b"\0\xff", b"four"];
+        let (table, bytes) = built(&bodies);
+        let header = header(4);
+        let packed = Packed { header: &header, table: &table, bodies: &bytes };
+        for (index, body) in (0..).zip(bodies) {
+            assert_eq!(packed.get(index), Held::Whole(body));
+        }
+        assert_eq!((packed.len(), packed.live(), packed.get(4)), (4, 4, Held::Bad(&[])));
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_message() {
+        let bodies: [&[u8]; 3] = [b"first", b"second", b"third"];
+        let (table, bytes) = built(&bodies);
+        let header = header(3);
+        for at in 0..table.len() + bytes.len() {
+            for bit in 0..8 {
+                let (mut table, mut bytes) = (table.clone(), bytes.clone());
+                match at.checked_sub(table.len()) {
+                    None => table[at] ^= 1 << bit,
+                    Some(at) => bytes[at] ^= 1 << bit,
+                }
+                let packed = Packed { header: &header, table: &table, bodies: &bytes };
+                let whole: Vec<bool> =
+                    (0..3).map(|index| packed.get(index) == Held::Whole(bodies[index as usize])).collect();
+                assert_eq!(whole.iter().filter(|whole| **whole).count(), 2, "bit {bit} of byte {at}: {whole:?}");
+            }
+        }
+    }
+}

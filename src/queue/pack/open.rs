@@ -1,0 +1,346 @@
+//! Opening a pack: its messages become files of their own, or smaller packs.
+//!
+//! What comes out of it is written into a directory of `tmp/`, locked, and flushed. Then one rename takes the pack into that
+//! directory: from that moment on it counts as opened, and what stands beside it is moved to where it belongs, by the opener
+//! or by whoever finds the directory without one. Before that rename the pack is whole where it was, and the directory is
+//! litter. The pack itself goes last.
+
+use super::{Builder, Held, OPENED, Packed, bucket};
+use crate::fs::{Access, Dir, Kind, Store};
+use crate::queue::error::{Error, Result};
+use crate::queue::history;
+use crate::queue::message::{self, Content, Depth, Message};
+use crate::queue::name::{self, Name, PACK, State, home};
+use crate::queue::settings::Sync;
+use crate::queue::{Place, Queue};
+
+/// The states that a pack's messages may come to, in the order in which they are moved: those last that anybody may take.
+const SHELVES: [State; 4] = [State::Done, State::Dead, State::Delayed, State::Ready];
+
+/// A pack that is being opened. Dropping it leaves the pack as it was, unless it was committed.
+#[derive(Debug)]
+pub(in crate::queue) struct Opening<'q> {
+    queue: &'q Queue,
+    tmp: Dir,
+    name: String,
+    dir: Dir,
+    /// A directory of `dir` for each state that something is put into.
+    shelves: Vec<(State, Dir)>,
+    committed: bool,
+}
+
+impl Queue {
+    pub(in crate::queue) fn opening(&self) -> Result<Opening<'_>> {
+        let tmp = self.tmp_dir()?;
+        let (name, dir) = self.locked_dir(&tmp)?;
+        Ok(Opening { queue: self, tmp, name, dir, shelves: Vec::new(), committed: false })
+    }
+
+    /// Opens the pack that stands there, whose lock the caller has, after another look: into packs of `into`; or where that
+    /// is one into files, by way of smaller packs where it has many. `false` where somebody has moved it.
+    ///
+    /// Killed anywhere: it is whole where it was, or recovery finishes. Nothing of it is lost in a power cut.
+    pub(in crate::queue) fn open_pack(&self, from: &Dir, place: &Place, message: &Message, into: u32) -> Result<bool> {
+        let Some(packed) = message.packed() else { return Ok(true) };
+        let mut opening = self.opening()?;
+        let history = message.history()?;
+        let past = history::copied(&history, None);
+        let called = |name: &Name| place.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
+        if into <= 1 && packed.len() <= OPENED {
+            for (index, held) in packed.each() {
+                if let Held::Whole(body) = held {
+                    let name = Name { bucket: bucket(&place.name, index), ..place.name.of_packed(index) };
+                    let line = packed.header.line_of_packed(index, body)?;
+                    opening.put(place.state, &called(&name), &[&line, body, &past])?;
+                }
+            }
+        } else {
+            let into = if into <= 1 { OPENED } else { into };
+            let mut part = Builder::default();
+            for first in (0..packed.len()).step_by(into as usize) {
+                part.clear();
+                for index in first..packed.len().min(first + into) {
+                    match packed.get(index) {
+                        Held::Whole(body) => {
+                            part.write(body);
+                            part.end();
+                        }
+                        Held::Crossed | Held::Bad(_) => part.cross(),
+                    }
+                }
+                if !part.is_spent() {
+                    let id = place.name.id.after(first);
+                    let name = Name { id, bucket: name::Bucket(id), pack: Some(part.len()), ..place.name.clone() };
+                    let header = packed.header;
+                    let start =
+                        part.start(&header.shared(), &header.uid, header.sent_at.clone(), header.first + first)?;
+                    opening.put(place.state, &called(&name), &[&start, part.rest(), &past])?;
+                }
+            }
+        }
+        opening.commit(from, &place.file_name)
+    }
+
+    /// Opens packs until the message that stood in one has a file of its own, and says where. `None` where it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Held`] for one that is claimed with its pack.
+    pub(in crate::queue) fn unpacked(&self, place: &Place) -> Result<Option<Place>> {
+        let mut place = place.clone();
+        loop {
+            let Some(index) = place.in_pack else { return Ok(Some(place)) };
+            if place.state == State::Claimed {
+                return Err(Error::Held { id: place.id(), by: self.holder(&place)? });
+            }
+            if let Some(dir) = self.dir_of(&place)? {
+                self.open_at(&dir, &place, index)?;
+            }
+            place = match self.find(&[place.id()].into())?.pop() {
+                Some(place) => place,
+                None => return Ok(None),
+            };
+        }
+    }
+
+    /// Opens the pack of a message. Somebody else's doing is as good as ours.
+    fn open_at(&self, dir: &Dir, place: &Place, index: u32) -> Result<()> {
+        let Some(pack) = pack_of(place, index) else { return Ok(()) };
+        match self.hold_pack(dir, &pack)? {
+            HeldPack::Gone => Ok(()),
+            HeldPack::Busy(by) => Err(Error::Held { id: place.id(), by }),
+            HeldPack::Ours(message) => self.open_pack(dir, &pack, &message, 1).map(drop),
+        }
+    }
+}
+
+/// The pack in which a message stands.
+fn pack_of(place: &Place, index: u32) -> Option<Place> {
+    match place.state {
+        State::Ready => Place::parse_pack(&place.file_name),
+        state => Place::parse(state, &place.file_name).filter(|pack| pack.name.count() > index),
+    }
+}
+
+/// What came of reaching for the lock on a pack.
+pub(in crate::queue) enum HeldPack {
+    Ours(Box<Message>),
+    Busy(Option<u32>),
+    Gone,
+}
+
+/// How long to wait for whoever opens a pack, or is about to claim it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Queue {
+    /// Locks a pack where it stands, looks again, and reads it. One that is no whole pack is set aside.
+    pub(in crate::queue) fn hold_pack(&self, dir: &Dir, place: &Place) -> Result<HeldPack> {
+        let disk = &self.disk;
+        let file_name = &place.file_name;
+        let file = match disk.open(dir, file_name, Access::Write) {
+            Err(error) if error.missing() => return Ok(HeldPack::Gone),
+            Err(error) if crate::queue::claim::foreign(&error) => return Ok(HeldPack::Gone),
+            opened => opened?,
+        };
+        let stat = disk.stat(&file)?;
+        if stat.kind != Kind::File {
+            return Ok(HeldPack::Gone);
+        }
+        // Whoever has it will be done with it in a moment, and then it is somewhere else.
+        if !disk.lock(&file, PATIENCE)? {
+            return Ok(HeldPack::Busy(disk.holder(&stat).map(|holder| holder.pid)));
+        }
+        let stat = match disk.stat_at(dir, file_name) {
+            Err(error) if error.missing() => return Ok(HeldPack::Gone),
+            stat => stat?,
+        };
+        let held = disk.stat(&file)?;
+        if held.identity != stat.identity || held.links != 1 {
+            return Ok(HeldPack::Gone);
+        }
+        let (_lock, why) = match message::load(disk, file, held, Depth::Whole)? {
+            Content::Message(message) if message.header.messages == place.name.pack => {
+                return Ok(HeldPack::Ours(message));
+            }
+            Content::Message(message) => {
+                (message.into_file(), format!("it is no pack of {} messages", place.name.count()))
+            }
+            Content::Placeholder(lock) => (lock, "it was never finished".to_string()),
+            Content::Bad(lock, why) => (lock, why),
+            Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(file_name), why }),
+        };
+        self.set_aside(dir, file_name, &why)?;
+        Ok(HeldPack::Gone)
+    }
+}
+
+impl Opening<'_> {
+    /// Writes one file of what comes out.
+    pub fn put(&mut self, state: State, file_name: &str, parts: &[&[u8]]) -> Result<()> {
+        let disk = &self.queue.disk;
+        if !self.shelves.iter().any(|(shelf, _)| *shelf == state) {
+            disk.make_dir(&self.dir, state.word(), self.queue.dir_birth())?;
+            self.shelves.push((state, disk.open_dir(&self.dir, state.word())?));
+        }
+        let Some((_, shelf)) = self.shelves.iter().find(|(shelf, _)| *shelf == state) else { return Ok(()) };
+        let file = disk.create(shelf, file_name, self.queue.file_birth())?;
+        Ok(disk.write_all(&file, &parts.concat(), 0)?)
+    }
+
+    /// Flushes what was put, takes the pack in, and lets everything go to its place. `false` where the pack is gone.
+    pub fn commit(mut self, from: &Dir, file_name: &str) -> Result<bool> {
+        let queue = self.queue;
+        if queue.settings.sync() != Sync::None {
+            queue.disk.sync_all(&self.dir)?;
+        }
+        match queue.disk.rename(from, file_name, &self.dir, PACK) {
+            Err(error) if error.missing() => {
+                queue.still_here()?;
+                return Ok(false);
+            }
+            renamed => renamed?,
+        }
+        self.committed = true;
+        self.shelves.clear();
+        queue.roll_opened(&self.tmp, &self.name, &self.dir)?;
+        Ok(true)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.shelves.clear();
+            let _ = self.queue.delete_batch(&self.tmp, &self.name, &self.dir);
+        }
+    }
+}
+
+impl Queue {
+    /// Moves what came out of a pack to its place, and then removes the pack. The caller holds the directory's lock.
+    pub(in crate::queue) fn roll_opened(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
+        let disk = &self.disk;
+        let mut dead = false;
+        for state in SHELVES {
+            let shelf = match disk.open_dir(dir, state.word()) {
+                Err(error) if error.missing() => continue,
+                opened => opened?,
+            };
+            dead |= state == State::Dead;
+            if !self.roll_whole(dir, state, &shelf)? {
+                self.roll_each(state, &shelf)?;
+                disk.remove_dir(dir, state.word())?;
+            }
+        }
+        let flush = match self.settings.sync() {
+            Sync::None => false,
+            Sync::All => true,
+            // Dead letters are promised to be durable; and where a rename may come undone after a later unlink, all is.
+            Sync::Send => dead || self.store != Store::Trusted,
+        };
+        if flush {
+            disk.sync_all(dir)?;
+        }
+        self.end_pack(dir)?;
+        Ok(disk.remove_dir(tmp, name)?)
+    }
+
+    /// The whole bucket by one rename, where all of it goes into one that is not there.
+    fn roll_whole(&self, dir: &Dir, state: State, shelf: &Dir) -> Result<bool> {
+        let mut bucket: Option<Name> = None;
+        let mut one = state == State::Ready;
+        disk_names(self, shelf, &mut |file_name| {
+            let name = Name::parse(file_name).filter(|name| name.pack.is_none());
+            one &= match (&name, &bucket) {
+                (Some(name), Some(first)) => name.bucket == first.bucket && name.priority == first.priority,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            bucket = bucket.take().or(name);
+        })?;
+        let Some(first) = bucket.filter(|_| one) else { return Ok(false) };
+        let home = home(State::Ready, &first, None);
+        let parent = self.ensure_dir(&name::ready_priority(first.priority))?;
+        let bucket = home.file_name().unwrap_or_default();
+        match self.disk.rename(dir, state.word(), &parent, bucket) {
+            Err(error) if error.exists() || error.missing() => Ok(false),
+            renamed => renamed.map(|()| true).map_err(Error::from),
+        }
+    }
+
+    fn roll_each(&self, state: State, shelf: &Dir) -> Result<()> {
+        for (file_name, _) in self.disk.names(shelf)? {
+            let Some(file_name) = file_name.to_str() else { continue };
+            let (due, name) = match state {
+                State::Delayed => match Name::parse_delayed(file_name) {
+                    Some((due, name)) => (Some(due), name),
+                    None => continue,
+                },
+                _ => match Name::parse(file_name) {
+                    Some(name) => (None, name),
+                    None => continue,
+                },
+            };
+            match self.move_into(shelf, file_name, &home(state, &name, due), file_name) {
+                // It is there already, out of a backup: this one is the same message.
+                Err(Error::Disk(error)) if error.exists() => self.disk.unlink(shelf, file_name)?,
+                moved => moved?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The opened pack goes; or, where some of it was damaged, it is set aside, with word of which.
+    fn end_pack(&self, dir: &Dir) -> Result<()> {
+        let disk = &self.disk;
+        let file = match disk.open(dir, PACK, Access::Read) {
+            Err(error) if error.missing() => return Ok(()),
+            opened => opened?,
+        };
+        let stat = disk.stat(&file)?;
+        let why = match message::load(disk, file, stat, Depth::Whole)? {
+            Content::Message(message) => match message.packed() {
+                Some(packed) => damaged(&packed),
+                None => None,
+            },
+            Content::Bad(_, why) | Content::Unknown(why) => Some(why),
+            Content::Placeholder(_) => None,
+        };
+        match why {
+            Some(why) => self.set_aside(dir, PACK, &why),
+            None => Ok(disk.unlink(dir, PACK)?),
+        }
+    }
+}
+
+fn disk_names(queue: &Queue, dir: &Dir, each: &mut dyn FnMut(&str)) -> Result<()> {
+    queue.disk.list(dir, |name, _| {
+        each(name.to_str().unwrap_or_default());
+        std::ops::ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Which messages of a pack are damaged, in words.
+fn damaged(packed: &Packed<'_>) -> Option<String> {
+    let bad = packed.bad();
+    if bad.is_empty() {
+        return None;
+    }
+    let uids: Vec<String> =
+        bad.iter().take(10).map(|&index| packed.header.uid_of_packed(index).as_str().to_string()).collect();
+    let more = if bad.len() > uids.len() { format!(" and {} more", bad.len() - uids.len()) } else { String::new() };
+    Some(format!(
+        "{} of the {} messages of this pack fail their check, the others were taken out: uid {}{more}",
+        bad.len(),
+        packed.len(),
+        uids.join(", ")
+    ))
+}
+
+/// Whether the opener's directory has its pack: then it counts as opened.
+pub(in crate::queue) fn is_opened(queue: &Queue, dir: &Dir) -> Result<bool> {
+    match queue.disk.stat_at(dir, PACK) {
+        Err(error) if error.missing() => Ok(false),
+        stat => Ok(stat.map(|_| true)?),
+    }
+}
