@@ -115,25 +115,28 @@ impl<'a> Sender<'a> {
     fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         let end = if self.framing == Framing::Null { b'\0' } else { b'\n' };
         while !bytes.is_empty() {
-            let (piece, ended) = match bytes.iter().position(|&byte| byte == end) {
+            let (piece, ended) = match memchr::memchr(end, bytes) {
                 Some(at) => (&bytes[..at], true),
                 None => (bytes, false),
             };
-            bytes = &bytes[(piece.len() + usize::from(ended)).min(bytes.len())..];
+            let whole = &bytes[..piece.len() + usize::from(ended)];
+            bytes = &bytes[whole.len()..];
             if self.framing == Framing::Json {
                 self.json_piece(piece, ended)?;
                 continue;
             }
-            if self.open == Open::No {
-                self.record += 1;
-                let envelope = self.envelope;
-                self.batch()?.begin(envelope)?;
-                self.open = Open::Begun;
+            let ends_as_it_came = self.framing == Framing::Lines(Newline::Added);
+            let begins = self.open == Open::No;
+            let envelope = self.envelope;
+            let batch = self.batch()?;
+            if begins {
+                batch.begin(envelope)?;
             }
-            self.batch()?.write(piece)?;
+            batch.write(if ends_as_it_came { whole } else { piece })?;
+            self.record += u64::from(begins);
+            self.open = if ended { Open::No } else { Open::Begun };
             if ended {
-                self.open = Open::No;
-                self.end_record()?;
+                self.full()?;
             }
         }
         Ok(())
@@ -187,11 +190,11 @@ impl<'a> Sender<'a> {
 
     /// The batch at hand, begun where there is none.
     fn batch(&mut self) -> Result<&mut Batch<'a>> {
-        let batch = match self.batch.take() {
-            Some(batch) => batch,
-            None => (self.queue.batch()?, Instant::now()),
-        };
-        Ok(&mut self.batch.insert(batch).0)
+        if self.batch.is_none() {
+            self.batch = Some((self.queue.batch()?, Instant::now()));
+        }
+        let batch = self.batch.as_mut().map(|(batch, _)| batch);
+        batch.context("a batch that was just begun")
     }
 
     fn publish(&mut self) -> Result<()> {

@@ -96,6 +96,7 @@ struct Check<'q, 'e> {
     repair: Repair,
     each: &'e mut dyn FnMut(Finding),
     seen: Vec<twins::Seen>,
+    packs: Vec<twins::SeenPack>,
     linked: Vec<walk::Linked>,
 }
 
@@ -107,7 +108,7 @@ impl Queue {
     /// # Errors
     /// Where a directory of the queue itself can't be read; trouble with single entries is a finding.
     pub fn fsck(&self, repair: Repair, each: &mut dyn FnMut(Finding)) -> Result<()> {
-        let mut check = Check { queue: self, repair, each, seen: Vec::new(), linked: Vec::new() };
+        let mut check = Check { queue: self, repair, each, seen: Vec::new(), packs: Vec::new(), linked: Vec::new() };
         check.root()?;
         check.tmp()?;
         check.claimed()?;
@@ -346,7 +347,8 @@ impl Check<'_, '_> {
 
     fn seq(&mut self) -> Result<()> {
         let queue = self.queue;
-        let greatest = self.seen.iter().map(|seen| seen.id).max();
+        let packed = self.packs.iter().map(twins::SeenPack::last);
+        let greatest = self.seen.iter().map(|seen| seen.id).chain(packed).max();
         if let Some(why) = seq::behind(queue, greatest)? {
             let mut detail = why.to_string();
             let mended = self.mended(&mut detail, "made anew", || seq::rebuild(queue));

@@ -2,6 +2,7 @@
 //! restored backup, a copy, or a file system that lost half of a rename.
 
 use super::super::browse::Place;
+use super::super::header::{Header, Uid};
 use super::super::message::Message;
 use super::super::name::{Attempts, Grouped, Id, Name, State, home};
 use super::super::send::same;
@@ -11,7 +12,7 @@ use super::{Check, Mended, Trouble};
 use crate::fs::{Access, Dir, File};
 use std::collections::BTreeSet;
 
-/// What is remembered of each message that was gone through: small, since there may be ten million.
+/// What is remembered of each message that was gone through, 32 bytes: there may be millions in files of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     /// 128 bits in 26 characters of base32: the hash of two halves would not be shorter.
@@ -32,19 +33,74 @@ pub(super) fn bits(uid: &str) -> [u8; 16] {
     bits
 }
 
+/// And of a pack, whose messages' ids and uids follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SeenPack {
+    uid: Uid,
+    first: u32,
+    count: u32,
+    id: Id,
+}
+
 impl Seen {
-    /// The message that stands there, or all of a pack.
-    pub fn all(place: &Place, message: &Message) -> Vec<Seen> {
+    pub fn new(place: &Place, message: &Message) -> Seen {
         let waits = matches!(place.state, State::Ready | State::Delayed | State::Claimed);
-        let Some(packed) = message.packed() else {
-            return vec![Seen { uid: bits(message.header.uid.as_str()), id: place.id(), waits }];
-        };
-        let one = |index| {
-            let uid = message.header.uid_of_packed(index);
-            Seen { uid: bits(uid.as_str()), id: place.id().after(index), waits }
-        };
-        packed.each().map(|(index, _)| one(index)).collect()
+        Seen { uid: bits(message.header.uid.as_str()), id: place.id(), waits }
     }
+}
+
+impl SeenPack {
+    /// `None` for what is no pack.
+    pub fn new(place: &Place, message: &Message) -> Option<SeenPack> {
+        let Header { messages, first, uid, .. } = &message.header;
+        messages.map(|count| SeenPack { uid: uid.clone(), first: *first, count, id: place.id() })
+    }
+
+    pub fn last(&self) -> Id {
+        self.id.after(self.count - 1)
+    }
+
+    /// The ids of what both have, by index.
+    fn shared(&self, other: &SeenPack) -> impl Iterator<Item = Id> + use<> {
+        let (from, to) = (self.first.max(other.first), (self.first + self.count).min(other.first + other.count));
+        let (one, two) = ((self.id, self.first), (other.id, other.first));
+        (from..to).flat_map(move |index| [one.0.after(index - one.1), two.0.after(index - two.1)])
+    }
+}
+
+/// The ids of what may be there twice: by id, or by uid.
+fn suspects(seen: &mut [Seen], packs: &mut [SeenPack]) -> BTreeSet<Id> {
+    let mut ids = BTreeSet::new();
+    packs.sort_unstable_by(|a, b| (a.uid.as_str(), a.first).cmp(&(b.uid.as_str(), b.first)));
+    for (at, pack) in packs.iter().enumerate() {
+        let alike = packs[at + 1..].iter().take_while(|other| other.uid == pack.uid);
+        alike.for_each(|other| ids.extend(pack.shared(other)));
+    }
+    packs.sort_unstable_by_key(|pack| pack.id);
+    seen.sort_unstable_by_key(|seen| seen.id);
+    for pair in seen.windows(2).filter(|pair| pair[0].id == pair[1].id) {
+        ids.insert(pair[0].id);
+    }
+    for (at, pack) in packs.iter().enumerate() {
+        let begin = seen.partition_point(|seen| seen.id < pack.id);
+        ids.extend(seen[begin..].iter().map(|seen| seen.id).take_while(|&id| id <= pack.last()));
+        for other in packs[at + 1..].iter().take_while(|other| other.id <= pack.last()) {
+            ids.extend((0..other.count).map(|index| other.id.after(index)).take_while(|&id| id <= pack.last()));
+        }
+    }
+    seen.sort_unstable_by_key(|seen| seen.uid);
+    for pair in seen.windows(2).filter(|pair| pair[0].uid == pair[1].uid) {
+        ids.extend([pair[0].id, pair[1].id]);
+    }
+    for pack in packs.iter().filter(|_| !seen.is_empty()) {
+        for index in 0..pack.count {
+            let uid = bits(pack.uid.derived(u64::from(pack.first) + u64::from(index)).as_str());
+            if let Ok(at) = seen.binary_search_by_key(&uid, |seen| seen.uid) {
+                ids.extend([seen[at].id, pack.id.after(index)]);
+            }
+        }
+    }
+    ids
 }
 
 /// One of two names, open for reading.
@@ -56,17 +112,7 @@ struct Twin {
 
 impl Check<'_, '_> {
     pub(super) fn twins(&mut self) -> Result<()> {
-        let mut ids: BTreeSet<Id> = BTreeSet::new();
-        let mut seen = std::mem::take(&mut self.seen);
-        seen.sort_unstable_by_key(|seen| seen.uid);
-        for pair in seen.windows(2).filter(|pair| pair[0].uid == pair[1].uid) {
-            ids.extend([pair[0].id, pair[1].id]);
-        }
-        seen.sort_unstable_by_key(|seen| seen.id);
-        for pair in seen.windows(2).filter(|pair| pair[0].id == pair[1].id) {
-            ids.insert(pair[0].id);
-        }
-        self.seen = seen;
+        let ids = suspects(&mut self.seen, &mut self.packs);
         if ids.is_empty() {
             return Ok(());
         }

@@ -170,7 +170,10 @@ impl Check<'_, '_> {
                     self.linked.push(Linked { identity, links, path: path.clone() });
                 }
                 if !examined.damaged {
-                    self.seen.extend(examined.seen);
+                    match examined.pack {
+                        None => self.seen.extend(examined.seen),
+                        pack => self.packs.extend(pack),
+                    }
                     self.at_home(place, below, dir, path);
                 }
             }
@@ -244,12 +247,12 @@ impl Check<'_, '_> {
         }
         let why = match message::load(disk, file, stat, Depth::Whole)? {
             Content::Message(message) if message.header.messages == place.name.pack => {
-                let seen = twins::Seen::all(place, &message);
+                let (seen, pack) = (Some(twins::Seen::new(place, &message)), twins::SeenPack::new(place, &message));
                 let bad = message.packed().map_or(0, |packed| packed.bad().len());
                 if bad > 0 {
                     self.found_bad(place, dir, bad);
                 }
-                return Ok(Some(Examined { identity, links, seen, damaged: false }));
+                return Ok(Some(Examined { identity, links, seen, pack, damaged: false }));
             }
             Content::Message(_) => {
                 "it is not what its name says: a pack, or no pack, or one of another size".to_string()
@@ -274,7 +277,7 @@ impl Check<'_, '_> {
         });
         let mended = if left { Mended::Left } else { mended };
         self.found(Trouble::Damaged, dir.path().join(&place.file_name), detail, mended);
-        Ok(Some(Examined { identity, links, seen: Vec::new(), damaged: true }))
+        Ok(Some(Examined { identity, links, seen: None, pack: None, damaged: true }))
     }
 }
 
@@ -296,6 +299,7 @@ struct Examined {
     identity: Identity,
     links: u64,
     /// What twins are found by; nothing for a damaged file.
-    seen: Vec<twins::Seen>,
+    seen: Option<twins::Seen>,
+    pack: Option<twins::SeenPack>,
     damaged: bool,
 }
