@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::list::{Layout, List, Shape, body, or_none, preview_column, tries};
 use super::look::Look;
 use super::rm::Removal;
-use super::select::{Act, ById, Scope, Select};
+use super::select::{ById, Scope, Select};
 use super::table::{Align, Cell, Tint};
 use super::taken::{Mode, Taken};
 use super::{Globals, show};
@@ -153,14 +153,10 @@ fn purge(globals: &Globals, args: &PurgeArgs) -> Result<Exit> {
     let mode = Mode::of(args.dry_run);
     let mut taken = Taken::new(globals, mode);
     let mut removal = Removal::new(&queue, mode);
-    let (tally, ended) = args.select.each_until(&queue, &spot, &scope(), &mut |place, _| {
-        let act = removal.remove(place);
-        if let Act::Taken = act {
-            taken.line(place.id())?;
-        }
-        Ok(act)
-    });
-    let flushed = removal.end();
+    let (tally, ended) = args
+        .select
+        .each_until(&queue, &spot, &scope(), &mut |place, _| removal.remove(place, &mut |id| taken.line(id)));
+    let flushed = removal.end(&mut |id| taken.line(id));
     ended?;
     flushed?;
     taken.finish("deleted")?;

@@ -9,7 +9,7 @@
 //! ```
 //! An entry says where among the bodies one begins, how long it is, and the checksum (CRC-32) of these two fields with the
 //! spaces behind them and of the body. The checksum in the header line covers that line alone. So what is damaged in the middle
-//! costs one message, and one that is not in it any more is crossed out. The message of index `i` has the id of the pack's name
+//! costs one message. The message of index `i` has the id of the pack's name
 //! plus `i`, and the uid that follows from the pack's and `first + i` ([`Uid::derived`]): `first` is 0 but in a part of a pack
 //! that was divided.
 
@@ -23,7 +23,6 @@ use super::error::{Error, Result};
 use super::header::{self, Envelope, Header, Line, Start, Uid};
 use super::message::Message;
 use super::name::{Bucket, Name};
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 600 names.
@@ -43,8 +42,6 @@ pub(super) const SIZE_MAX: u64 = 64 << 20;
 const ENTRY: usize = 23;
 /// How much of an entry its checksum covers.
 const PLACE: usize = 14;
-/// What stands in the place of an entry whose message is settled.
-const CROSSED: &[u8; ENTRY] = b"------- ----- --------\n";
 
 /// A pack that is being gathered.
 #[derive(Debug, Default)]
@@ -52,8 +49,6 @@ pub(super) struct Builder {
     /// Where each body ends.
     ends: Vec<usize>,
     bodies: Vec<u8>,
-    /// Those that are there as an index only.
-    crossed: BTreeSet<u32>,
 }
 
 impl Builder {
@@ -79,17 +74,6 @@ impl Builder {
         self.ends.push(self.bodies.len());
     }
 
-    /// One that is not in it any more.
-    pub fn cross(&mut self) {
-        self.crossed.insert(self.len());
-        self.end();
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_spent(&self) -> bool {
-        self.crossed.len() == self.ends.len()
-    }
-
     /// How long the body at hand is so far.
     pub fn open(&self) -> usize {
         self.bodies.len() - self.ends.last().copied().unwrap_or(0)
@@ -108,7 +92,6 @@ impl Builder {
     pub fn clear(&mut self) {
         self.ends.clear();
         self.bodies.clear();
-        self.crossed.clear();
     }
 
     /// The header line and the table, which the bodies follow.
@@ -119,12 +102,8 @@ impl Builder {
         let mut start = line.seal(size as u64, &crc32fast::Hasher::new());
         start.reserve(table_length(self.len()));
         let mut at = 0;
-        for (index, body) in (0..).zip(self.bodies()) {
-            if self.crossed.contains(&index) {
-                start.extend_from_slice(CROSSED);
-            } else {
-                push_entry(&mut start, at, body);
-            }
+        for body in self.bodies() {
+            push_entry(&mut start, at, body);
             at += body.len();
         }
         Ok(start)
@@ -138,7 +117,7 @@ impl Builder {
 
 /// One line of the table.
 fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
-    let mut entry = *CROSSED;
+    let mut entry = *b"ooooooo lllll cccccccc\n";
     decimal(&mut entry[..7], at);
     decimal(&mut entry[8..13], body.len());
     let mut sum = crc32fast::Hasher::new();
@@ -165,26 +144,10 @@ fn number(digits: &[u8]) -> Option<usize> {
         .try_fold(0usize, |number, digit| digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0')))
 }
 
-/// What an entry says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// A message; where its body is after the table.
-    Live(Range<usize>),
-    /// Settled in place: it is not there any more.
-    Crossed,
-    /// Not to be read.
-    Torn,
-}
-
-fn read_entry(line: &[u8]) -> Entry {
-    if line == CROSSED {
-        return Entry::Crossed;
-    }
-    let range = (|| {
-        let (at, length) = (number(line.get(..7)?)?, number(line.get(8..13)?)?);
-        (line[7] == b' ' && line[13] == b' ' && line[ENTRY - 1] == b'\n').then_some(at..at + length)
-    })();
-    range.map_or(Entry::Torn, Entry::Live)
+/// Where an entry says that a body is, after the table; `None` for one that says nothing.
+fn read_entry(line: &[u8]) -> Option<Range<usize>> {
+    let (at, length) = (number(line.get(..7)?)?, number(line.get(8..13)?)?);
+    (line[7] == b' ' && line[13] == b' ' && line[ENTRY - 1] == b'\n').then_some(at..at + length)
 }
 
 fn agrees(line: &[u8], body: &[u8]) -> bool {
@@ -212,7 +175,6 @@ pub(super) struct Packed<'m> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held<'m> {
     Whole(&'m [u8]),
-    Crossed,
     /// It fails its check; what is there of it.
     Bad(&'m [u8]),
 }
@@ -235,30 +197,19 @@ impl<'m> Packed<'m> {
     pub fn get(&self, index: u32) -> Held<'m> {
         let at = index as usize * ENTRY;
         let Some(line) = self.table.get(at..at + ENTRY) else { return Held::Bad(&[]) };
-        match read_entry(line) {
-            Entry::Crossed => Held::Crossed,
-            Entry::Torn => Held::Bad(&[]),
-            Entry::Live(range) => match self.bodies.get(range) {
-                Some(body) if agrees(line, body) => Held::Whole(body),
-                body => Held::Bad(body.unwrap_or_default()),
-            },
-        }
+        let body = read_entry(line).and_then(|range| self.bodies.get(range)).unwrap_or_default();
+        if agrees(line, body) { Held::Whole(body) } else { Held::Bad(body) }
     }
 
-    /// Each message that is not crossed out, with its index.
+    /// Each message, with its index.
     pub fn each(&self) -> impl Iterator<Item = (u32, Held<'m>)> + use<'m> {
         let packed = *self;
-        (0..self.len()).map(move |index| (index, packed.get(index))).filter(|(_, held)| *held != Held::Crossed)
+        (0..self.len()).map(move |index| (index, packed.get(index)))
     }
 
     /// The indexes of those that fail their check.
     pub fn bad(&self) -> Vec<u32> {
         self.each().filter(|(_, held)| matches!(held, Held::Bad(_))).map(|(index, _)| index).collect()
-    }
-
-    /// How many are left: not crossed out.
-    pub fn live(&self) -> u32 {
-        u32::try_from(self.table.chunks_exact(ENTRY).filter(|line| line != CROSSED).count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -291,7 +242,7 @@ impl Message {
     /// One message of the pack that this is: its own header and body, and the pack's history.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where it fails its check, or is settled already.
+    /// [`Error::Damaged`] where it fails its check.
     pub(super) fn unpacked(self, index: u32) -> Result<Message> {
         let path = self.file().path().to_path_buf();
         let damaged =
@@ -303,11 +254,7 @@ impl Message {
         if disk.read_full(file, &mut line, start + index as u64 * ENTRY as u64)? < ENTRY {
             return Err(damaged("the file ends early"));
         }
-        let range = match read_entry(&line) {
-            Entry::Live(range) => range,
-            Entry::Crossed => return Err(damaged("it is settled")),
-            Entry::Torn => return Err(damaged("its entry cannot be read")),
-        };
+        let range = read_entry(&line).ok_or_else(|| damaged("its entry cannot be read"))?;
         let at = start + (table_length(count) + range.start) as u64;
         if at + range.len() as u64 > start + self.header.size_bytes {
             return Err(damaged("its entry cannot be true"));
@@ -357,7 +304,7 @@ mod tests {
         for (index, body) in (0..).zip(bodies) {
             assert_eq!(packed.get(index), Held::Whole(body));
         }
-        assert_eq!((packed.len(), packed.live(), packed.get(4)), (4, 4, Held::Bad(&[])));
+        assert_eq!((packed.len(), packed.get(4), packed.bad()), (4, Held::Bad(&[]), vec![]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! or by whoever finds the directory without one. Before that rename the pack is whole where it was, and the directory is
 //! litter. The pack itself goes last.
 
-use super::{Builder, Held, OPENED, Packed, bucket};
+use super::{Builder, Held, OPENED, PACK_LEAST, Packed, bucket};
 use crate::fs::{Access, Dir, Kind, Store};
 use crate::queue::error::{Error, Result};
 use crate::queue::history;
@@ -13,6 +13,7 @@ use crate::queue::message::{self, Content, Depth, Message};
 use crate::queue::name::{self, Name, PACK, State, home};
 use crate::queue::settings::Sync;
 use crate::queue::{Place, Queue};
+use std::collections::BTreeSet;
 
 /// The states that a pack's messages may come to, in the order in which they are moved: those last that anybody may take.
 const SHELVES: [State; 4] = [State::Done, State::Dead, State::Delayed, State::Ready];
@@ -41,44 +42,67 @@ impl Queue {
     ///
     /// Killed anywhere: it is whole where it was, or recovery finishes. Nothing of it is lost in a power cut.
     pub(in crate::queue) fn open_pack(&self, from: &Dir, place: &Place, message: &Message, into: u32) -> Result<bool> {
+        let files = into <= 1 && place.name.count() <= OPENED;
+        let most = if files || into > 1 { into } else { OPENED };
+        self.take_out(from, place, message, most, &|_| true)
+    }
+
+    /// Opens a pack, keeping only some of its messages: in packs of `most` as long as those next to each other are enough
+    /// for one, else in files.
+    fn take_out(
+        &self,
+        from: &Dir,
+        place: &Place,
+        message: &Message,
+        most: u32,
+        keep: &dyn Fn(u32) -> bool,
+    ) -> Result<bool> {
         let Some(packed) = message.packed() else { return Ok(true) };
         let mut opening = self.opening()?;
-        let history = message.history()?;
-        let past = history::copied(&history, None);
-        let called = |name: &Name| place.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
-        if into <= 1 && packed.len() <= OPENED {
-            for (index, held) in packed.each() {
-                if let Held::Whole(body) = held {
-                    let name = Name { bucket: bucket(&place.name, index), ..place.name.of_packed(index) };
-                    let line = packed.header.line_of_packed(index, body)?;
-                    opening.put(place.state, &called(&name), &[&line, body, &past])?;
-                }
-            }
-        } else {
-            let into = if into <= 1 { OPENED } else { into };
-            let mut part = Builder::default();
-            for first in (0..packed.len()).step_by(into as usize) {
-                part.clear();
-                for index in first..packed.len().min(first + into) {
-                    match packed.get(index) {
-                        Held::Whole(body) => {
-                            part.write(body);
-                            part.end();
-                        }
-                        Held::Crossed | Held::Bad(_) => part.cross(),
+        let past = history::copied(&message.history()?, None);
+        let mut run = Run { place, packed, past: &past, first: 0, part: Builder::default() };
+        for (index, held) in packed.each() {
+            match held {
+                Held::Whole(body) if keep(index) => {
+                    if run.part.is_empty() {
+                        run.first = index;
+                    }
+                    run.part.write(body);
+                    run.part.end();
+                    if run.part.len() >= most {
+                        run.put(&mut opening, most)?;
                     }
                 }
-                if !part.is_spent() {
-                    let id = place.name.id.after(first);
-                    let name = Name { id, bucket: name::Bucket(id), pack: Some(part.len()), ..place.name.clone() };
-                    let header = packed.header;
-                    let start =
-                        part.start(&header.shared(), &header.uid, header.sent_at.clone(), header.first + first)?;
-                    opening.put(place.state, &called(&name), &[&start, part.rest(), &past])?;
-                }
+                // What is damaged stays in the pack, which is set aside.
+                Held::Whole(_) | Held::Bad(_) => run.put(&mut opening, most)?,
             }
         }
+        run.put(&mut opening, most)?;
         opening.commit(from, &place.file_name)
+    }
+
+    /// Removes these messages of one pack; `false` where it is not there any more, and they are elsewhere.
+    ///
+    /// One unlink where they are all of it; else the others come out of it, and one rename decides. Durable after
+    /// [`Queue::flush_all`].
+    pub fn remove_packed(&self, places: &[Place]) -> Result<bool> {
+        let Some((first, index)) = places.first().and_then(|place| Some((place, place.in_pack?))) else {
+            return Ok(false);
+        };
+        let (Some(pack), Some(dir)) = (pack_of(first, index), self.dir_of(first)?) else { return Ok(false) };
+        let message = match self.hold_pack(&dir, &pack)? {
+            HeldPack::Gone => return Ok(false),
+            HeldPack::Busy(by) => return Err(Error::Held { id: first.id(), by }),
+            HeldPack::Ours(message) => message,
+        };
+        let gone: BTreeSet<u32> = places.iter().filter_map(|place| place.in_pack).collect();
+        if gone.len() as u64 == u64::from(pack.name.count()) {
+            return match self.disk.unlink(&dir, &pack.file_name) {
+                Err(error) if error.missing() => Ok(false),
+                unlinked => Ok(unlinked.map(|()| true)?),
+            };
+        }
+        self.take_out(&dir, &pack, &message, OPENED, &|index| !gone.contains(&index))
     }
 
     /// Opens packs until the message that stood in one has a file of its own, and says where. `None` where it is gone.
@@ -92,14 +116,44 @@ impl Queue {
             if place.state == State::Claimed {
                 return Err(Error::Held { id: place.id(), by: self.holder(&place)? });
             }
+            if let Some(file) = self.out_of(&place, index)? {
+                return Ok(Some(file));
+            }
             if let Some(dir) = self.dir_of(&place)? {
                 self.open_at(&dir, &place, index)?;
             }
-            place = match self.find(&[place.id()].into())?.pop() {
-                Some(place) => place,
-                None => return Ok(None),
+            place = match self.out_of(&place, index)? {
+                Some(file) => file,
+                None => match self.find(&[place.id()].into())?.pop() {
+                    Some(place) => place,
+                    None => return Ok(None),
+                },
             };
         }
+    }
+
+    /// Where a message stands once its pack was opened, if nobody has moved it since: as a file, or in a smaller pack. So
+    /// that of many in one pack each is found without a search.
+    fn out_of(&self, place: &Place, index: u32) -> Result<Option<Place>> {
+        let Some(pack) = pack_of(place, index) else { return Ok(None) };
+        let called = |name: &Name| pack.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
+        let name = Name { bucket: bucket(&pack.name, index), ..pack.name.of_packed(index) };
+        let file = Place { file_name: called(&name), name, in_pack: None, ..pack.clone() };
+        let first = index / OPENED * OPENED;
+        let (id, count) = (pack.name.id.after(first), OPENED.min(pack.name.count() - first));
+        let part = Name { id, bucket: name::Bucket(id), pack: Some(count), ..pack.name.clone() };
+        let part = Place { file_name: called(&part), name: part, ..pack.clone() }.one_of_pack(index - first);
+        for place in [file, part] {
+            let Some(dir) = self.dir_of(&place)? else { continue };
+            match self.disk.stat_at(&dir, &place.file_name) {
+                Err(error) if error.missing() => (),
+                Err(error) => return Err(error.into()),
+                // The pack itself is no smaller one.
+                Ok(_) if place.file_name == pack.file_name => (),
+                Ok(_) => return Ok(Some(place)),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the pack of a message. Somebody else's doing is as good as ours.
@@ -110,6 +164,40 @@ impl Queue {
             HeldPack::Busy(by) => Err(Error::Held { id: place.id(), by }),
             HeldPack::Ours(message) => self.open_pack(dir, &pack, &message, 1).map(drop),
         }
+    }
+}
+
+/// Messages of a pack, next to each other, that come out of it together.
+struct Run<'r> {
+    place: &'r Place,
+    packed: Packed<'r>,
+    /// The pack's history, which each gets.
+    past: &'r [u8],
+    first: u32,
+    part: Builder,
+}
+
+impl Run<'_> {
+    /// Writes what was gathered: as files where files are wanted or there are few, else as a pack.
+    fn put(&mut self, opening: &mut Opening<'_>, most: u32) -> Result<()> {
+        let part = std::mem::take(&mut self.part);
+        let (place, header) = (self.place, self.packed.header);
+        let called = |name: &Name| place.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
+        if part.is_empty() {
+            return Ok(());
+        }
+        if most <= 1 || (part.len() < PACK_LEAST && part.len() < most) {
+            for (index, body) in (self.first..).zip(part.bodies()) {
+                let name = Name { bucket: bucket(&place.name, index), ..place.name.of_packed(index) };
+                opening.put(place.state, &called(&name), &[&header.line_of_packed(index, body)?, body, self.past])?;
+            }
+            return Ok(());
+        }
+        let id = place.name.id.after(self.first);
+        let name = Name { id, bucket: name::Bucket(id), pack: Some(part.len()), ..place.name.clone() };
+        let first = header.first + self.first;
+        let start = part.start(&header.shared(), &header.uid, header.sent_at.clone(), first)?;
+        opening.put(place.state, &called(&name), &[&start, part.rest(), self.past])
     }
 }
 

@@ -24,7 +24,7 @@ impl Claim {
 
     /// How many messages are claimed with it.
     pub fn messages(&self) -> u32 {
-        self.message().packed().map_or(1, |packed| packed.live())
+        self.name().count()
     }
 
     /// Whether a message is among them.
@@ -35,9 +35,7 @@ impl Claim {
     /// The ids of all messages that are claimed with it.
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         let first = self.id();
-        let packed: Vec<u32> =
-            self.message().packed().map_or_else(|| vec![0], |packed| packed.each().map(|(index, _)| index).collect());
-        packed.into_iter().map(move |index| first.after(index))
+        (0..self.name().count()).map(move |index| first.after(index))
     }
 
     /// The id, uid and body of each message of a pack; of a single message nothing.
@@ -50,7 +48,7 @@ impl Claim {
             packed.each().map(move |(index, held)| {
                 let body = match held {
                     Held::Whole(body) => Ok(body),
-                    Held::Bad(_) | Held::Crossed => Err(Error::Damaged {
+                    Held::Bad(_) => Err(Error::Damaged {
                         path: self.message().file().path().to_path_buf(),
                         why: format!("the checksum of message {index} of the pack does not match"),
                     }),

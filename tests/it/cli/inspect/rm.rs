@@ -104,3 +104,24 @@ fn damaged_messages_go_with_their_reasons() {
     zoo.sandbox.mq(["rm", "zoo", &zoo.damaged]).code(0).prints(&format!("{}\n", zoo.damaged));
     assert!(!zoo.sandbox.tree("zoo").contains(".why"));
 }
+
+#[test]
+fn some_of_a_pack_go_together_and_the_others_stay_where_they_are_in_order() {
+    let sandbox = Sandbox::new();
+    let lines: String = (0..3_000).map(|n| format!("{n}\n")).collect();
+    let ids = sandbox.mq_stdin(["-q", "send", "jobs", "--lines", "--ids"], lines).code(0).lines();
+    let middle = ids[100..1_500].join("\n");
+    assert_eq!(sandbox.mq_stdin(["rm", "jobs", "-"], middle).code(0).silent().lines(), ids[100..1_500]);
+    assert_eq!(sandbox.mq(["rm", "jobs", &ids[2_999]]).code(0).lines(), ids[2_999..]);
+    sandbox.mq(["rm", "jobs", &ids[200]]).code(3);
+    assert_eq!(sandbox.mq(["ls", "jobs", "--ids"]).code(0).lines(), [&ids[..100], &ids[1_500..2_999]].concat());
+    // One of those that stayed, every second, and the rest at once.
+    let second: Vec<String> = ids[..100].iter().step_by(2).cloned().collect();
+    sandbox.mq_stdin(["rm", "jobs", "-"], second.join("\n")).code(0).silent();
+    let stats = &sandbox.mq(["stats", "jobs", "--json"]).code(0).json()[0];
+    assert_eq!((&stats["ready"], &stats["acked_total"]), (&1_549.into(), &0.into()));
+    sandbox.mq(["fsck", "jobs"]).code(0).prints("");
+    assert_eq!(sandbox.mq(["rm", "jobs", "--all"]).code(0).silent().lines().len(), 1_549);
+    sandbox.mq(["fsck", "jobs"]).code(0).prints("");
+    sandbox.mq(["rm", "jobs", "--all"]).code(1);
+}
