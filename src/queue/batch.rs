@@ -251,6 +251,7 @@ impl Batch<'_> {
             unique: false,
             pack: Some(self.gathered.len()),
         };
+        self.queue.keep_reserve()?;
         let start = self.gathered.start(&envelope, &Uid::new(disk.random()?), now.rfc3339(), 0)?;
         // What comes after it comes after it, so not into a shard from before.
         self.shard = None;

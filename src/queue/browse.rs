@@ -3,7 +3,7 @@
 use super::error::Result;
 use super::message::{self, Content, Depth, Message};
 use super::name::{self, ClaimedName, Grouped, Id, Name, Priority, State, ready_priority};
-use super::pack::is_opened;
+use super::pack::{Opened, opened};
 use super::{Error, Queue};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
@@ -22,7 +22,7 @@ pub struct Place {
     pub claimed: Option<ClaimedName>,
     /// Its file, or that of its pack.
     pub file_name: String,
-    /// Its index in that pack.
+    /// Its index in that pack's file.
     pub in_pack: Option<u32>,
 }
 
@@ -71,7 +71,7 @@ impl Queue {
             if place.name.pack.is_none() {
                 return each(place, dir);
             }
-            for index in 0..place.name.count() {
+            for index in place.name.window() {
                 if each(place.one_of_pack(index), dir)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -132,28 +132,37 @@ impl Queue {
             else {
                 continue;
             };
-            if !is_opened(self, &dir)? {
-                continue;
+            let Some(opened) = opened(self, &dir)? else { continue };
+            if self.each_shelved(state, &dir, each)?.is_break() {
+                return Ok(());
             }
-            match self.disk.open_dir(&dir, state.word()) {
-                Err(error) if error.missing() => (),
-                shelf => {
-                    let shelf = shelf?;
-                    let walked = self.each_sorted(&shelf, |file_name, kind| {
-                        let place = Place::parse(state, file_name)
-                            .or_else(|| Place::parse_pack(file_name).filter(|_| state == State::Ready));
-                        match place.filter(|_| kind == Kind::File) {
-                            Some(place) => each(place, &shelf),
-                            None => Ok(ControlFlow::Continue(())),
-                        }
-                    })?;
-                    if walked.is_break() {
-                        return Ok(());
-                    }
-                }
+            if let Opened::Left(pack) = opened
+                && pack.state == state
+                && each(pack, &dir)?.is_break()
+            {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn each_shelved(
+        &self,
+        state: State,
+        dir: &Dir,
+        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let shelf = match self.disk.open_dir(dir, state.word()) {
+            Err(error) if error.missing() => return Ok(ControlFlow::Continue(())),
+            shelf => shelf?,
+        };
+        self.each_sorted(&shelf, |file_name, kind| {
+            let pack = || Place::parse_pack(file_name).filter(|_| state == State::Ready);
+            match Place::parse(state, file_name).or_else(pack).filter(|_| kind == Kind::File) {
+                Some(place) => each(place, &shelf),
+                None => Ok(ControlFlow::Continue(())),
+            }
+        })
     }
 
     /// What stands in a list of buckets, oldest first: buckets, and in `ready/P` packs where buckets could stand.
@@ -246,7 +255,7 @@ impl Queue {
                         return Ok(ControlFlow::Continue(()));
                     }
                     for id in missing.range(place.id()..=place.name.last_id()) {
-                        let index = id.since(place.id()).and_then(|index| u32::try_from(index).ok());
+                        let index = id.since(place.name.bucket.0).and_then(|index| u32::try_from(index).ok());
                         found.extend(index.map(|index| place.one_of_pack(index)));
                     }
                     Ok(ControlFlow::Continue(()))

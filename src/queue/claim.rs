@@ -264,7 +264,7 @@ impl Queue {
             HeldPack::Gone => return Ok(Reached::Opened),
         };
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
-        let intact = message.packed().is_some_and(|packed| packed.bad().is_empty());
+        let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
         if expired || !intact || pack.name.count() > most {
             self.open_pack(dir, pack, &message, if expired { 1 } else { most })?;
             return Ok(Reached::Opened);

@@ -27,6 +27,7 @@ mod pause;
 mod receipt;
 mod recover;
 mod replay;
+mod reserve;
 mod select;
 mod send;
 mod seq;

@@ -14,6 +14,7 @@
 
 use crate::time::Time;
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,8 +45,13 @@ pub const MEMORY: &str = "memory";
 pub const DOUBT: &str = "~";
 /// The file in a batch's directory that says: all of it is written.
 pub const COMMIT: &str = "commit";
-/// In the directory of somebody who opens a pack: the pack itself, from the moment when what was made of it counts.
-pub const PACK: &str = "pack";
+/// Files that go when the disk is full; made when the first pack is sent.
+pub const RESERVE: &str = "reserve";
+/// In the directory of somebody who opens a pack this begins the name of the pack itself, from the moment when what came out
+/// of it counts; its own name follows.
+pub const SPENT: &str = "spent-";
+/// The same where some of it is left: the name follows that it gets then.
+pub const LEFT: &str = "left-";
 /// Ends the name of the file in `damaged/` that says why.
 pub const WHY: &str = ".why";
 /// Every directory of a queue.
@@ -273,7 +279,8 @@ pub struct Name {
     pub priority: Priority,
     pub attempts: Attempts,
     pub group: Option<Grouped>,
-    /// It is a pack of so many messages; the rest of the name is about the first of them.
+    /// It is a pack of so many messages; the rest of the name is about the first of them. `bucket` is the id of the first one
+    /// that was ever in the file, so that what stands before `id` has come out of it.
     pub pack: Option<u32>,
 }
 
@@ -362,9 +369,15 @@ impl Name {
         self.id.after(self.count() - 1)
     }
 
+    /// Which messages of its file are in a pack: from and to which index.
+    pub(super) fn window(&self) -> Range<u32> {
+        let from = self.id.since(self.bucket.0).and_then(|from| u32::try_from(from).ok()).unwrap_or(u32::MAX);
+        from..from.saturating_add(self.count())
+    }
+
     /// The name that one of a pack's messages has, as long as it stands in it.
     pub(super) fn of_packed(&self, index: u32) -> Name {
-        Name { id: self.id.after(index), pack: None, ..self.clone() }
+        Name { id: self.bucket.0.after(index), pack: None, ..self.clone() }
     }
 }
 

@@ -9,14 +9,14 @@
 //! ```
 //! An entry says where among the bodies one begins, how long it is, and the checksum (CRC-32) of these two fields with the
 //! spaces behind them and of the body. The checksum in the header line covers that line alone. So what is damaged in the middle
-//! costs one message. The message of index `i` has the id of the pack's name
+//! costs one message. The message of index `i` has the id that the bucket in the pack's name says
 //! plus `i`, and the uid that follows from the pack's and `first + i` ([`Uid::derived`]): `first` is 0 but in a part of a pack
 //! that was divided.
 
 mod open;
 mod settle;
 
-pub(super) use open::{HeldPack, is_opened};
+pub(super) use open::{HeldPack, Opened, opened};
 pub use settle::Ending;
 
 use super::error::{Error, Result};
@@ -162,13 +162,14 @@ pub(super) fn table_length(count: u32) -> usize {
     count as usize * ENTRY
 }
 
-/// A pack in memory: its table and its bodies.
-#[derive(Clone, Copy, Debug)]
+/// A pack in memory: its table and its bodies, and which of its messages are in it.
+#[derive(Clone, Debug)]
 pub(super) struct Packed<'m> {
     pub header: &'m Header,
-    /// Of each of its messages.
+    /// Of each of the messages that were ever in it.
     table: &'m [u8],
     bodies: &'m [u8],
+    window: Range<u32>,
 }
 
 /// One message of it.
@@ -180,20 +181,23 @@ pub(super) enum Held<'m> {
 }
 
 impl Message {
-    /// What is in it, if it is a pack that was read whole.
-    pub(super) fn packed(&self) -> Option<Packed<'_>> {
+    /// What is in it, if it is a pack that was read whole and can have this name.
+    pub(super) fn packed(&self, name: &Name) -> Option<Packed<'_>> {
+        let window = name.pack.map(|_| name.window())?;
+        let count = self.header.messages.filter(|&count| window.end <= count)?;
+        let (table, bodies) = self.small_body()?.split_at_checked(table_length(count))?;
+        Some(Packed { header: &self.header, table, bodies, window })
+    }
+
+    /// The same for a pack that nothing has come out of, whatever its name.
+    pub(super) fn packed_whole(&self) -> Option<Packed<'_>> {
         let count = self.header.messages?;
-        let bytes = self.small_body()?;
-        let (table, bodies) = bytes.split_at_checked(table_length(count))?;
-        Some(Packed { header: &self.header, table, bodies })
+        let (table, bodies) = self.small_body()?.split_at_checked(table_length(count))?;
+        Some(Packed { header: &self.header, table, bodies, window: 0..count })
     }
 }
 
 impl<'m> Packed<'m> {
-    pub fn len(&self) -> u32 {
-        u32::try_from(self.table.len() / ENTRY).unwrap_or(u32::MAX)
-    }
-
     pub fn get(&self, index: u32) -> Held<'m> {
         let at = index as usize * ENTRY;
         let Some(line) = self.table.get(at..at + ENTRY) else { return Held::Bad(&[]) };
@@ -203,8 +207,8 @@ impl<'m> Packed<'m> {
 
     /// Each message, with its index.
     pub fn each(&self) -> impl Iterator<Item = (u32, Held<'m>)> + use<'m> {
-        let packed = *self;
-        (0..self.len()).map(move |index| (index, packed.get(index)))
+        let packed = self.clone();
+        self.window.clone().map(move |index| (index, packed.get(index)))
     }
 
     /// The indexes of those that fail their check.
@@ -235,7 +239,7 @@ impl Header {
 
 /// The bucket of a pack's message once it is a file of its own.
 pub(super) fn bucket(pack: &Name, index: u32) -> Bucket {
-    Bucket(pack.id.after(index / OPENED * OPENED))
+    Bucket(pack.bucket.0.after(index / OPENED * OPENED))
 }
 
 impl Message {
@@ -300,11 +304,11 @@ mod tests {
         let bodies: [&[u8]; 4] = [b"one\n", b"", b"\0\xff", b"four"];
         let (table, bytes) = built(&bodies);
         let header = header(4);
-        let packed = Packed { header: &header, table: &table, bodies: &bytes };
+        let packed = Packed { header: &header, table: &table, bodies: &bytes, window: 0..bodies.len() as u32 };
         for (index, body) in (0..).zip(bodies) {
             assert_eq!(packed.get(index), Held::Whole(body));
         }
-        assert_eq!((packed.len(), packed.get(4), packed.bad()), (4, Held::Bad(&[]), vec![]));
+        assert_eq!((packed.get(4), packed.bad()), (Held::Bad(&[]), vec![]));
     }
 
     #[test]
@@ -319,7 +323,7 @@ mod tests {
                     None => table[at] ^= 1 << bit,
                     Some(at) => bytes[at] ^= 1 << bit,
                 }
-                let packed = Packed { header: &header, table: &table, bodies: &bytes };
+                let packed = Packed { header: &header, table: &table, bodies: &bytes, window: 0..bodies.len() as u32 };
                 let whole: Vec<bool> =
                     (0..3).map(|index| packed.get(index) == Held::Whole(bodies[index as usize])).collect();
                 assert_eq!(whole.iter().filter(|whole| **whole).count(), 2, "bit {bit} of byte {at}: {whole:?}");

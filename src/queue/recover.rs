@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
 use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
-use super::pack::{Ending, is_opened};
+use super::pack::{Ending, opened};
 use super::send::same;
 use super::settle::{Again, Claim, Counting};
 use super::{Queue, Sync};
@@ -175,7 +175,7 @@ impl Queue {
         };
         if !disk.try_lock_dir(&dir)? {
             // The messages of a pack that is just being opened stand nowhere for a moment.
-            recovered.contended |= is_opened(self, &dir)?;
+            recovered.contended |= opened(self, &dir)?.is_some();
             return Ok(());
         }
         match disk.stat_at(tmp, name) {
@@ -184,10 +184,10 @@ impl Queue {
             Err(error) if error.missing() => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        if is_opened(self, &dir)? {
+        if let Some(opened) = opened(self, &dir)? {
             // What came out of it was durable before the pack was taken in.
             recovered.published += 1;
-            self.roll_opened(tmp, name, &dir)?;
+            self.roll_opened(tmp, name, &dir, &opened)?;
             self.wake();
             return Ok(());
         }
@@ -225,7 +225,7 @@ impl Queue {
                 let file = disk.open(dir, &shard_name, Access::Read)?;
                 let stat = disk.stat(&file)?;
                 whole &= match message::load(disk, file, stat, Depth::Whole)? {
-                    Content::Message(message) => message.packed().is_some_and(|packed| packed.bad().is_empty()),
+                    Content::Message(message) => message.packed_whole().is_some_and(|packed| packed.bad().is_empty()),
                     _ => false,
                 };
                 continue;

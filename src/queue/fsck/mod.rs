@@ -162,7 +162,7 @@ impl Check<'_, '_> {
             };
             let wanted = match text {
                 name::QUEUE_JSON | name::SEQ | name::WAKE | name::PAUSED | name::PACE => Some(Kind::File),
-                name::GROUPS | name::CANCEL | name::UNIQUE | name::MEMORY => Some(Kind::Dir),
+                name::GROUPS | name::CANCEL | name::UNIQUE | name::MEMORY | name::RESERVE => Some(Kind::Dir),
                 text if name::DIRS.contains(&text) => Some(Kind::Dir),
                 _ => None,
             };

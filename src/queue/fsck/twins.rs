@@ -52,8 +52,9 @@ impl Seen {
 impl SeenPack {
     /// `None` for what is no pack.
     pub fn new(place: &Place, message: &Message) -> Option<SeenPack> {
-        let Header { messages, first, uid, .. } = &message.header;
-        messages.map(|count| SeenPack { uid: uid.clone(), first: *first, count, id: place.id() })
+        let Header { first, uid, .. } = &message.header;
+        let window = place.name.pack.map(|_| place.name.window())?;
+        Some(SeenPack { uid: uid.clone(), first: first + window.start, count: place.name.count(), id: place.id() })
     }
 
     pub fn last(&self) -> Id {

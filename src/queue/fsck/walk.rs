@@ -246,16 +246,19 @@ impl Check<'_, '_> {
             return Ok(None);
         }
         let why = match message::load(disk, file, stat, Depth::Whole)? {
-            Content::Message(message) if message.header.messages == place.name.pack => {
+            Content::Message(message)
+                if message.packed(&place.name).is_some() == place.name.pack.is_some()
+                    && message.header.messages.is_some() == place.name.pack.is_some() =>
+            {
                 let (seen, pack) = (Some(twins::Seen::new(place, &message)), twins::SeenPack::new(place, &message));
-                let bad = message.packed().map_or(0, |packed| packed.bad().len());
+                let bad = message.packed(&place.name).map_or(0, |packed| packed.bad().len());
                 if bad > 0 {
                     self.found_bad(place, dir, bad);
                 }
                 return Ok(Some(Examined { identity, links, seen, pack, damaged: false }));
             }
             Content::Message(_) => {
-                "it is not what its name says: a pack, or no pack, or one of another size".to_string()
+                "it is not what its name says: a pack, or no pack, or one with more messages".to_string()
             }
             Content::Unknown(why) => {
                 return Err(Error::Unknown { path: dir.path().join(&place.file_name), why });

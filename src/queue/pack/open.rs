@@ -3,17 +3,18 @@
 //! What comes out of it is written into a directory of `tmp/`, locked, and flushed. Then one rename takes the pack into that
 //! directory: from that moment on it counts as opened, and what stands beside it is moved to where it belongs, by the opener
 //! or by whoever finds the directory without one. Before that rename the pack is whole where it was, and the directory is
-//! litter. The pack itself goes last.
+//! litter. The pack itself goes last: away, or back under a name that says what is left in it, unwritten.
 
 use super::{Builder, Held, OPENED, PACK_LEAST, Packed, bucket};
 use crate::fs::{Access, Dir, Kind, Store};
 use crate::queue::error::{Error, Result};
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
-use crate::queue::name::{self, Name, PACK, State, home};
+use crate::queue::name::{self, LEFT, Name, SPENT, State, home};
 use crate::queue::settings::Sync;
 use crate::queue::{Place, Queue};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// The states that a pack's messages may come to, in the order in which they are moved: those last that anybody may take.
 const SHELVES: [State; 4] = [State::Done, State::Dead, State::Delayed, State::Ready];
@@ -37,14 +38,55 @@ impl Queue {
         Ok(Opening { queue: self, tmp, name, dir, shelves: Vec::new(), committed: false })
     }
 
-    /// Opens the pack that stands there, whose lock the caller has, after another look: into packs of `into`; or where that
-    /// is one into files, by way of smaller packs where it has many. `false` where somebody has moved it.
+    /// Opens the pack that stands there, whose lock the caller has, after another look: all of it into packs of `into`; or
+    /// where that is one its first messages into files. `false` where somebody has moved it.
     ///
     /// Killed anywhere: it is whole where it was, or recovery finishes. Nothing of it is lost in a power cut.
     pub(in crate::queue) fn open_pack(&self, from: &Dir, place: &Place, message: &Message, into: u32) -> Result<bool> {
-        let files = into <= 1 && place.name.count() <= OPENED;
-        let most = if files || into > 1 { into } else { OPENED };
-        self.take_out(from, place, message, most, &|_| true)
+        let Some(packed) = message.packed(&place.name) else { return Ok(true) };
+        if into > 1 || !packed.bad().is_empty() {
+            return self.take_out(from, place, message, if into > 1 { into } else { OPENED }, &|_| true);
+        }
+        let window = place.name.window();
+        // As many as share a bucket; or fewer, where the disk has no room for so many.
+        let mut most = OPENED - window.start % OPENED;
+        let mut reserved = true;
+        loop {
+            match self.open_first(from, place, message, most.min(place.name.count())) {
+                Err(error) if error.no_room() && most > 1 => most = most.div_ceil(8),
+                Err(error) if error.no_room() && reserved => {
+                    reserved = false;
+                    self.give_reserve()?;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// So many of the first messages of a pack into files of their own.
+    fn open_first(&self, from: &Dir, place: &Place, message: &Message, most: u32) -> Result<bool> {
+        let Some(packed) = message.packed(&place.name) else { return Ok(true) };
+        let mut opening = self.opening()?;
+        let past = history::copied(&message.history()?, None);
+        let mut run = Run {
+            place,
+            packed: packed.clone(),
+            past: &past,
+            first: place.name.window().start,
+            part: Builder::default(),
+        };
+        for (_, held) in packed.each().take(most as usize) {
+            if let Held::Whole(body) = held {
+                run.part.write(body);
+                run.part.end();
+            }
+        }
+        run.put(&mut opening, 1)?;
+        let left = (place.name.count() > most).then(|| {
+            let (id, pack) = (place.name.id.after(most), Some(place.name.count() - most));
+            place.called(&Name { id, pack, ..place.name.clone() })
+        });
+        opening.commit(from, &place.file_name, &place.name, left.as_deref())
     }
 
     /// Opens a pack, keeping only some of its messages: in packs of `most` as long as those next to each other are enough
@@ -57,10 +99,10 @@ impl Queue {
         most: u32,
         keep: &dyn Fn(u32) -> bool,
     ) -> Result<bool> {
-        let Some(packed) = message.packed() else { return Ok(true) };
+        let Some(packed) = message.packed(&place.name) else { return Ok(true) };
         let mut opening = self.opening()?;
         let past = history::copied(&message.history()?, None);
-        let mut run = Run { place, packed, past: &past, first: 0, part: Builder::default() };
+        let mut run = Run { place, packed: packed.clone(), past: &past, first: 0, part: Builder::default() };
         for (index, held) in packed.each() {
             match held {
                 Held::Whole(body) if keep(index) => {
@@ -78,7 +120,7 @@ impl Queue {
             }
         }
         run.put(&mut opening, most)?;
-        opening.commit(from, &place.file_name)
+        opening.commit(from, &place.file_name, &place.name, None)
     }
 
     /// Removes these messages of one pack; `false` where it is not there any more, and they are elsewhere.
@@ -136,20 +178,21 @@ impl Queue {
     /// that of many in one pack each is found without a search.
     fn out_of(&self, place: &Place, index: u32) -> Result<Option<Place>> {
         let Some(pack) = pack_of(place, index) else { return Ok(None) };
-        let called = |name: &Name| pack.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
         let name = Name { bucket: bucket(&pack.name, index), ..pack.name.of_packed(index) };
-        let file = Place { file_name: called(&name), name, in_pack: None, ..pack.clone() };
-        let first = index / OPENED * OPENED;
-        let (id, count) = (pack.name.id.after(first), OPENED.min(pack.name.count() - first));
-        let part = Name { id, bucket: name::Bucket(id), pack: Some(count), ..pack.name.clone() };
-        let part = Place { file_name: called(&part), name: part, ..pack.clone() }.one_of_pack(index - first);
-        for place in [file, part] {
+        let file = Place { file_name: pack.called(&name), name, in_pack: None, ..pack.clone() };
+        // What was left of the pack began with a bucket.
+        let window = pack.name.window();
+        let starts = (window.start / OPENED + 1..=index / OPENED).map(|bucket| bucket * OPENED);
+        let parts = starts.map(|start| {
+            let (id, count) = (pack.name.bucket.0.after(start), window.end - start);
+            let name = Name { id, pack: Some(count), ..pack.name.clone() };
+            Place { file_name: pack.called(&name), name, ..pack.clone() }.one_of_pack(index)
+        });
+        for place in std::iter::once(file).chain(parts) {
             let Some(dir) = self.dir_of(&place)? else { continue };
             match self.disk.stat_at(&dir, &place.file_name) {
                 Err(error) if error.missing() => (),
                 Err(error) => return Err(error.into()),
-                // The pack itself is no smaller one.
-                Ok(_) if place.file_name == pack.file_name => (),
                 Ok(_) => return Ok(Some(place)),
             }
         }
@@ -182,22 +225,32 @@ impl Run<'_> {
     fn put(&mut self, opening: &mut Opening<'_>, most: u32) -> Result<()> {
         let part = std::mem::take(&mut self.part);
         let (place, header) = (self.place, self.packed.header);
-        let called = |name: &Name| place.due.map_or_else(|| name.to_string(), |due| name.delayed(due));
         if part.is_empty() {
             return Ok(());
         }
         if most <= 1 || (part.len() < PACK_LEAST && part.len() < most) {
             for (index, body) in (self.first..).zip(part.bodies()) {
                 let name = Name { bucket: bucket(&place.name, index), ..place.name.of_packed(index) };
-                opening.put(place.state, &called(&name), &[&header.line_of_packed(index, body)?, body, self.past])?;
+                opening.put(
+                    place.state,
+                    &place.called(&name),
+                    &[&header.line_of_packed(index, body)?, body, self.past],
+                )?;
             }
             return Ok(());
         }
-        let id = place.name.id.after(self.first);
+        let id = place.name.of_packed(self.first).id;
         let name = Name { id, bucket: name::Bucket(id), pack: Some(part.len()), ..place.name.clone() };
         let first = header.first + self.first;
         let start = part.start(&header.shared(), &header.uid, header.sent_at.clone(), first)?;
-        opening.put(place.state, &called(&name), &[&start, part.rest(), self.past])
+        opening.put(place.state, &place.called(&name), &[&start, part.rest(), self.past])
+    }
+}
+
+impl Place {
+    /// What a message or pack of this name is called in the state that this is in.
+    fn called(&self, name: &Name) -> String {
+        self.due.map_or_else(|| name.to_string(), |due| name.delayed(due))
     }
 }
 
@@ -205,7 +258,8 @@ impl Run<'_> {
 fn pack_of(place: &Place, index: u32) -> Option<Place> {
     match place.state {
         State::Ready => Place::parse_pack(&place.file_name),
-        state => Place::parse(state, &place.file_name).filter(|pack| pack.name.count() > index),
+        state => Place::parse(state, &place.file_name)
+            .filter(|pack| pack.name.pack.is_some() && pack.name.window().contains(&index)),
     }
 }
 
@@ -246,7 +300,7 @@ impl Queue {
             return Ok(HeldPack::Gone);
         }
         let (_lock, why) = match message::load(disk, file, held, Depth::Whole)? {
-            Content::Message(message) if message.header.messages == place.name.pack => {
+            Content::Message(message) if message.packed(&place.name).is_some() => {
                 return Ok(HeldPack::Ours(message));
             }
             Content::Message(message) => {
@@ -274,13 +328,15 @@ impl Opening<'_> {
         Ok(disk.write_all(&file, &parts.concat(), 0)?)
     }
 
-    /// Flushes what was put, takes the pack in, and lets everything go to its place. `false` where the pack is gone.
-    pub fn commit(mut self, from: &Dir, file_name: &str) -> Result<bool> {
+    /// Flushes what was put, takes the pack in, and lets everything go to its place: the pack itself back under the name
+    /// `left`, if there is one. `false` where the pack is gone.
+    pub fn commit(mut self, from: &Dir, file_name: &str, name: &Name, left: Option<&str>) -> Result<bool> {
         let queue = self.queue;
+        let taken_in = left.map_or_else(|| format!("{SPENT}{name}"), |left| format!("{LEFT}{left}"));
         if queue.settings.sync() != Sync::None {
             queue.disk.sync_all(&self.dir)?;
         }
-        match queue.disk.rename(from, file_name, &self.dir, PACK) {
+        match queue.disk.rename(from, file_name, &self.dir, &taken_in) {
             Err(error) if error.missing() => {
                 queue.still_here()?;
                 return Ok(false);
@@ -289,7 +345,9 @@ impl Opening<'_> {
         }
         self.committed = true;
         self.shelves.clear();
-        queue.roll_opened(&self.tmp, &self.name, &self.dir)?;
+        if let Some(opened) = Opened::parse(&taken_in) {
+            queue.roll_opened(&self.tmp, &self.name, &self.dir, &opened)?;
+        }
         Ok(true)
     }
 }
@@ -305,7 +363,7 @@ impl Drop for Opening<'_> {
 
 impl Queue {
     /// Moves what came out of a pack to its place, and then removes the pack. The caller holds the directory's lock.
-    pub(in crate::queue) fn roll_opened(&self, tmp: &Dir, name: &str, dir: &Dir) -> Result<()> {
+    pub(in crate::queue) fn roll_opened(&self, tmp: &Dir, name: &str, dir: &Dir, opened: &Opened) -> Result<()> {
         let disk = &self.disk;
         let mut dead = false;
         for state in SHELVES {
@@ -328,7 +386,13 @@ impl Queue {
         if flush {
             disk.sync_all(dir)?;
         }
-        self.end_pack(dir)?;
+        match opened {
+            Opened::Spent(pack) => self.end_pack(dir, pack)?,
+            Opened::Left(pack) => {
+                let home = home(pack.state, &pack.name, pack.due);
+                self.move_into(dir, &format!("{LEFT}{}", pack.file_name), &home, &pack.file_name)?;
+            }
+        }
         Ok(disk.remove_dir(tmp, name)?)
     }
 
@@ -378,24 +442,25 @@ impl Queue {
     }
 
     /// The opened pack goes; or, where some of it was damaged, it is set aside, with word of which.
-    fn end_pack(&self, dir: &Dir) -> Result<()> {
+    fn end_pack(&self, dir: &Dir, name: &Name) -> Result<()> {
         let disk = &self.disk;
-        let file = match disk.open(dir, PACK, Access::Read) {
+        let file_name = format!("{SPENT}{name}");
+        let file = match disk.open(dir, &file_name, Access::Read) {
             Err(error) if error.missing() => return Ok(()),
             opened => opened?,
         };
         let stat = disk.stat(&file)?;
         let why = match message::load(disk, file, stat, Depth::Whole)? {
-            Content::Message(message) => match message.packed() {
+            Content::Message(message) => match message.packed(name) {
                 Some(packed) => damaged(&packed),
-                None => None,
+                None => Some("it is not the pack that its name says".to_string()),
             },
             Content::Bad(_, why) | Content::Unknown(why) => Some(why),
-            Content::Placeholder(_) => None,
+            Content::Placeholder(_) => Some("its header is gone".to_string()),
         };
         match why {
-            Some(why) => self.set_aside(dir, PACK, &why),
-            None => Ok(disk.unlink(dir, PACK)?),
+            Some(why) => self.set_aside(dir, &file_name, &why),
+            None => Ok(disk.unlink(dir, &file_name)?),
         }
     }
 }
@@ -403,7 +468,7 @@ impl Queue {
 fn disk_names(queue: &Queue, dir: &Dir, each: &mut dyn FnMut(&str)) -> Result<()> {
     queue.disk.list(dir, |name, _| {
         each(name.to_str().unwrap_or_default());
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     })?;
     Ok(())
 }
@@ -420,15 +485,35 @@ fn damaged(packed: &Packed<'_>) -> Option<String> {
     Some(format!(
         "{} of the {} messages of this pack fail their check, the others were taken out: uid {}{more}",
         bad.len(),
-        packed.len(),
+        packed.each().count(),
         uids.join(", ")
     ))
 }
 
-/// Whether the opener's directory has its pack: then it counts as opened.
-pub(in crate::queue) fn is_opened(queue: &Queue, dir: &Dir) -> Result<bool> {
-    match queue.disk.stat_at(dir, PACK) {
-        Err(error) if error.missing() => Ok(false),
-        stat => Ok(stat.map(|_| true)?),
+/// What the name of a pack says in the directory of its opener.
+pub(in crate::queue) enum Opened {
+    /// Nothing is left in it.
+    Spent(Name),
+    /// This is.
+    Left(Place),
+}
+
+impl Opened {
+    fn parse(file_name: &str) -> Option<Opened> {
+        if let Some(spent) = file_name.strip_prefix(SPENT) {
+            return Name::parse(spent).map(Opened::Spent);
+        }
+        let left = file_name.strip_prefix(LEFT)?;
+        Place::parse_pack(left).or_else(|| Place::parse(State::Delayed, left)).map(Opened::Left)
     }
+}
+
+/// The pack in an opener's directory; where there is one, what came out of it counts.
+pub(in crate::queue) fn opened(queue: &Queue, dir: &Dir) -> Result<Option<Opened>> {
+    let mut opened = None;
+    queue.disk.list(dir, |name, kind| {
+        opened = name.to_str().filter(|_| kind == Kind::File).and_then(Opened::parse);
+        if opened.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(opened)
 }

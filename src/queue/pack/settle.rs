@@ -43,8 +43,7 @@ impl Claim {
     /// # Errors
     /// [`Error::Damaged`] in the place of one that fails its check.
     pub fn each_packed(&self) -> impl Iterator<Item = (Id, Uid, Result<&[u8]>)> {
-        let first = self.id();
-        self.message().packed().into_iter().flat_map(move |packed| {
+        self.message().packed(self.name()).into_iter().flat_map(move |packed| {
             packed.each().map(move |(index, held)| {
                 let body = match held {
                     Held::Whole(body) => Ok(body),
@@ -53,7 +52,7 @@ impl Claim {
                         why: format!("the checksum of message {index} of the pack does not match"),
                     }),
                 };
-                (first.after(index), packed.header.uid_of_packed(index), body)
+                (self.name().of_packed(index).id, packed.header.uid_of_packed(index), body)
             })
         })
     }
@@ -72,7 +71,7 @@ impl Claim {
         let mut opening = queue.opening()?;
         let history = self.message().history()?;
         let max = queue.settings.max_attempts();
-        let Some(packed) = self.message().packed() else {
+        let Some(packed) = self.message().packed(self.name()) else {
             return Err(Error::Refused { why: "this is no pack".into() });
         };
         for (index, held) in packed.each() {
@@ -116,7 +115,7 @@ impl Claim {
                 },
             ));
         }
-        let there = opening.commit(queue.claimed_dir()?, &self.claimed_name());
+        let there = opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), None);
         self.release(queue);
         queue.wake();
         if !there? {

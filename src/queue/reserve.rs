@@ -1,0 +1,51 @@
+//! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise. What
+//! comes out of the pack then is done, gives its own room back, and so on: a full disk can be drained.
+
+use super::Queue;
+use super::error::Result;
+use super::name::RESERVE;
+use std::path::Path;
+
+/// How many files, and how long each: enough for the directories and the file of one message, also where the disk has as
+/// good as no inodes left.
+const FILES: usize = 8;
+const LENGTH: usize = 16 << 10;
+
+impl Queue {
+    /// Makes what is missing of the reserve. Whoever publishes a pack does it before.
+    ///
+    /// # Errors
+    /// There is no room for it, and so none for packs.
+    pub(super) fn keep_reserve(&self) -> Result<()> {
+        let below = Path::new(RESERVE);
+        if self.maybe_dir(below)?.is_some_and(|dir| self.disk.names(&dir).is_ok_and(|names| names.len() >= FILES)) {
+            return Ok(());
+        }
+        let dir = self.ensure_dir(below)?;
+        for number in 0..FILES {
+            match self.disk.create(&dir, number.to_string(), self.file_birth()) {
+                Err(error) if error.exists() => (),
+                file => {
+                    if let Err(error) = self.disk.write_all(&file?, &[0; LENGTH], 0) {
+                        let _ = self.disk.unlink(&dir, number.to_string());
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the reserve up: the disk is full.
+    pub(super) fn give_reserve(&self) -> Result<()> {
+        let Some(dir) = self.maybe_dir(Path::new(RESERVE))? else { return Ok(()) };
+        for (name, _) in self.disk.names(&dir)? {
+            match self.disk.unlink(&dir, &name) {
+                Err(error) if error.missing() => (),
+                unlinked => unlinked?,
+            }
+        }
+        // The directory stays, for those who make the files anew.
+        Ok(())
+    }
+}
