@@ -97,6 +97,7 @@ enum Reached {
     Opened,
     Busy,
     TooMany,
+    HeldBack(HeldBack),
 }
 
 /// How one look at one name ended.
@@ -229,6 +230,10 @@ impl Queue {
                             scout.too_many = true;
                             Ok((None, false))
                         }
+                        Ok(Reached::HeldBack(why)) => {
+                            scout.held_back = Some(why);
+                            Ok((None, false))
+                        }
                         Err(error) => Err(error),
                     },
                 };
@@ -265,21 +270,40 @@ impl Queue {
         };
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
         let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
+        let mut front = false;
         if expired || !intact || pack.name.count() > most {
-            self.open_pack(dir, pack, &message, if expired { 1 } else { most })?;
-            return Ok(Reached::Opened);
+            match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
+                // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
+                Err(error) if error.no_room() && intact && !expired => front = true,
+                opened => return opened.map(|_| Reached::Opened),
+            }
+        }
+        let permit = match self.pass()? {
+            Gate::Open(permit) => permit,
+            Gate::Shut(why) => return Ok(Reached::HeldBack(why)),
+        };
+        if let Lease::Timed(_) = lease {
+            self.disk.touch(message.file())?;
         }
         let token = Token::new(self.disk.random()?);
         let claimed =
             ClaimedName { name: Name { attempts: pack.name.attempts.next(), ..pack.name.clone() }, lease, token };
         match self.move_claimed(dir, &pack.file_name, &claimed) {
-            Err(error) if error.missing() => return Ok(Reached::Opened),
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(Reached::Opened);
+            }
             moved => moved?,
         }
+        drop(permit);
         if settings.sync() == Sync::All {
             self.flush(message.file(), self.claimed_dir()?)?;
         }
-        Ok(Reached::Claimed(Box::new(Claim::new(claimed, *message, self.disk.now()))))
+        let now = self.disk.now();
+        Ok(Reached::Claimed(Box::new(match front {
+            true => Claim::front(claimed, *message, now)?,
+            false => Claim::new(claimed, *message, now),
+        })))
     }
 
     fn look_in(

@@ -137,6 +137,10 @@ impl Message {
         self.file
     }
 
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
     pub(super) fn disk(&self) -> &Disk {
         &self.disk
     }

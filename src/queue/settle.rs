@@ -26,6 +26,8 @@ pub struct Claim {
     grip: Grip,
     /// Where the message is one of a group: then `name` is that of the ticket.
     ticket: Option<Ticket>,
+    /// `name` is that of a pack, and only its first message is ours: there was no room to take it out.
+    pub(super) front: bool,
 }
 
 /// What is claimed in place of a group's message, and where the message stands meanwhile.
@@ -86,11 +88,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Claim {
     pub(super) fn new(name: ClaimedName, message: Message, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: None }
+        Claim { name, message, started, grip: Grip::Ours, ticket: None, front: false }
+    }
+
+    /// The first message of a pack that is claimed with the pack around it.
+    pub(super) fn front(name: ClaimedName, pack: Message, started: Time) -> Result<Claim> {
+        let message = pack.unpacked(name.name.window().start)?;
+        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true })
     }
 
     pub(super) fn of_group(name: ClaimedName, message: Message, ticket: Ticket, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket) }
+        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket), front: false }
     }
 
     /// The ticket of a group's message, and the group.
@@ -195,6 +203,7 @@ impl Claim {
     fn acknowledge(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let record = record.filter(|_| queue.settings.retain().is_some());
         let ended = match self.ticket() {
+            None if self.front => self.ack_front(queue),
             Some((ticket, mark)) => self.ack_in_group(queue, ticket, mark, record.as_ref()),
             None => self.ack_alone(queue, record.as_ref()),
         };
@@ -271,6 +280,9 @@ impl Claim {
         if counting == Counting::Counted && attempts.count() >= max {
             return self.dead(queue, record);
         }
+        if self.front {
+            return self.leave_front(queue, Ending::Again(again, counting), record);
+        }
         let name = match counting {
             Counting::Counted => self.name.name.clone(),
             Counting::Uncounted => Name { attempts: attempts.previous(), ..self.name.name.clone() },
@@ -302,6 +314,9 @@ impl Claim {
     ///
     /// After `Ok` it is in `dead/`, also after a power cut, unless the queue says `sync = none`.
     pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        if self.front {
+            return self.leave_front(queue, Ending::Dead, record);
+        }
         if self.is_pack() {
             // Each gets a file of its own, so that it can be looked at and redriven by itself.
             return self.settle_each(queue, &mut |_| (Ending::Dead, record.clone())).map(|_| Settled::Dead);
@@ -495,12 +510,15 @@ impl Queue {
         if let Some(mark) = name.name.ticket_of() {
             let redeemed = self.redeem_in_group(&name, mark, file, Depth::Header)?;
             let (message, ticket) = redeemed.ok_or_else(|| self.gone(lost()))?;
-            return Ok(Claim { name, message, started: stat.changed, grip, ticket: Some(ticket) });
+            return Ok(Claim { name, message, started: stat.changed, grip, ticket: Some(ticket), front: false });
         }
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
             Content::Message(message) => {
-                Ok(Claim { name, message: *message, started: stat.changed, grip, ticket: None })
+                // A receipt is for one message: of a pack that is claimed, for the first of it.
+                let front = name.name.pack.is_some();
+                let message = if front { message.unpacked(name.name.window().start)? } else { *message };
+                Ok(Claim { name, message, started: stat.changed, grip, ticket: None, front })
             }
             Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
             Content::Bad(_, why) => Err(Error::Damaged { path, why }),

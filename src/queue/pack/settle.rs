@@ -1,9 +1,10 @@
 //! The end of a pack that was claimed whole, where not all of its messages end alike.
 
+use super::open::Opening;
 use super::{Held, bucket};
 use crate::queue::error::{Error, Result};
-use crate::queue::history::{self, Attempt, Record};
-use crate::queue::name::{Id, Name, State};
+use crate::queue::history::{self, Attempt, History, Record};
+use crate::queue::name::{Id, Name, State, home};
 use crate::queue::seq::Seq;
 use crate::queue::settle::{Again, Claim, Counting, Settled};
 use crate::queue::{Queue, Uid};
@@ -19,23 +20,23 @@ pub enum Ending {
 impl Claim {
     /// Whether this is a pack, and so several messages.
     pub fn is_pack(&self) -> bool {
-        self.name().pack.is_some()
+        self.name().pack.is_some() && !self.front
     }
 
     /// How many messages are claimed with it.
     pub fn messages(&self) -> u32 {
-        self.name().count()
+        if self.front { 1 } else { self.name().count() }
     }
 
     /// Whether a message is among them.
     pub fn has(&self, id: Id) -> bool {
-        id.since(self.id()).is_some_and(|further| further < u64::from(self.name().count()))
+        id.since(self.id()).is_some_and(|further| further < u64::from(self.messages()))
     }
 
     /// The ids of all messages that are claimed with it.
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         let first = self.id();
-        (0..self.name().count()).map(move |index| first.after(index))
+        (0..self.messages()).map(move |index| first.after(index))
     }
 
     /// The id, uid and body of each message of a pack; of a single message nothing.
@@ -70,50 +71,16 @@ impl Claim {
         let mut settled = Vec::new();
         let mut opening = queue.opening()?;
         let history = self.message().history()?;
-        let max = queue.settings.max_attempts();
         let Some(packed) = self.message().packed(self.name()) else {
             return Err(Error::Refused { why: "this is no pack".into() });
         };
         for (index, held) in packed.each() {
             // What is damaged stays in the pack, which is set aside with it.
             let Held::Whole(body) = held else { continue };
-            let name = Name { bucket: bucket(self.name(), index), ..self.name().of_packed(index) };
-            let (ending, record) = each(name.id);
-            let used_up = name.attempts.count() >= max;
-            let (state, attempts, due) = match ending {
-                Ending::Acked if queue.settings.retain().is_none() => {
-                    settled.push((name.id, Settled::Acked));
-                    continue;
-                }
-                Ending::Acked => (State::Done, name.attempts, None),
-                Ending::Dead => (State::Dead, name.attempts, None),
-                Ending::Again(_, Counting::Counted) if used_up => (State::Dead, name.attempts, None),
-                Ending::Again(again, counting) => {
-                    let delay = queue.delay(again, name.attempts)?;
-                    let attempts = match counting {
-                        Counting::Counted => name.attempts,
-                        Counting::Uncounted => name.attempts.previous(),
-                    };
-                    match delay.is_zero() {
-                        true => (State::Ready, attempts, None),
-                        false => (State::Delayed, attempts, Some(queue.disk.now().plus(delay))),
-                    }
-                }
-            };
-            let name = Name { attempts, ..name };
+            let id = self.name().of_packed(index).id;
+            let (ending, record) = each(id);
             let line = packed.header.line_of_packed(index, body)?;
-            let past = history::copied(&history, record.map(Record::Attempt).as_ref());
-            let called = due.map_or_else(|| name.to_string(), |due| name.delayed(due));
-            opening.put(state, &called, &[&line, body, &past])?;
-            settled.push((
-                name.id,
-                match (state, due) {
-                    (State::Done, _) => Settled::Acked,
-                    (State::Dead, _) => Settled::Dead,
-                    (_, Some(due)) => Settled::Delayed { due },
-                    _ => Settled::Ready,
-                },
-            ));
+            settled.push((id, self.put(queue, &mut opening, index, (&line, body), ending, record, &history)?));
         }
         let there = opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), None);
         self.release(queue);
@@ -127,5 +94,112 @@ impl Claim {
             let _ = Seq::lock(queue).and_then(|mut seq| seq.count(0, dead));
         }
         Ok(settled)
+    }
+
+    /// Puts one message of a pack where its ending says; nothing, where that is its end.
+    #[allow(clippy::too_many_arguments)] // they are what a file is made of
+    fn put(
+        &self,
+        queue: &Queue,
+        opening: &mut Opening<'_>,
+        index: u32,
+        (line, body): (&[u8], &[u8]),
+        ending: Ending,
+        record: Option<Attempt>,
+        history: &History,
+    ) -> Result<Settled> {
+        let name = Name { bucket: bucket(self.name(), index), ..self.name().of_packed(index) };
+        let used_up = name.attempts.count() >= queue.settings.max_attempts();
+        let (state, attempts, due) = match ending {
+            Ending::Acked if queue.settings.retain().is_none() => return Ok(Settled::Acked),
+            Ending::Acked => (State::Done, name.attempts, None),
+            Ending::Dead => (State::Dead, name.attempts, None),
+            Ending::Again(_, Counting::Counted) if used_up => (State::Dead, name.attempts, None),
+            Ending::Again(again, counting) => {
+                let delay = queue.delay(again, name.attempts)?;
+                let attempts = match counting {
+                    Counting::Counted => name.attempts,
+                    Counting::Uncounted => name.attempts.previous(),
+                };
+                match delay.is_zero() {
+                    true => (State::Ready, attempts, None),
+                    false => (State::Delayed, attempts, Some(queue.disk.now().plus(delay))),
+                }
+            }
+        };
+        let name = Name { attempts, ..name };
+        let past = history::copied(history, record.map(Record::Attempt).as_ref());
+        let called = due.map_or_else(|| name.to_string(), |due| name.delayed(due));
+        opening.put(state, &called, &[line, body, &past])?;
+        Ok(match (state, due) {
+            (State::Done, _) => Settled::Acked,
+            (State::Dead, _) => Settled::Dead,
+            (_, Some(due)) => Settled::Delayed { due },
+            _ => Settled::Ready,
+        })
+    }
+
+    /// The pack without its first message, as it stood before that was claimed; `None` where that was all.
+    fn behind_front(&self) -> Option<Name> {
+        let name = self.name();
+        let pack = Some(name.count() - 1).filter(|&left| left > 0)?;
+        Some(Name { id: name.id.after(1), pack: Some(pack), attempts: name.attempts.previous(), ..name.clone() })
+    }
+
+    /// Acknowledges the first message of a pack: the pack goes back without it, by its name alone. `None` when it is gone.
+    pub(in crate::queue) fn ack_front(&self, queue: &Queue) -> Result<Option<Settled>> {
+        let dir = queue.claimed_dir()?;
+        let ended = match self.behind_front() {
+            None => queue.disk.unlink(dir, self.claimed_name()).map_err(Error::from),
+            Some(left) => {
+                queue.move_into(dir, &self.claimed_name(), &home(State::Ready, &left, None), &left.to_string())
+            }
+        };
+        match ended {
+            Err(error) if error.missing() => Ok(None),
+            ended => {
+                ended?;
+                queue.wake();
+                Ok(Some(if queue.settings.retain().is_some() { Settled::Unkept } else { Settled::Acked }))
+            }
+        }
+    }
+
+    /// The first message of a pack was not acknowledged: it gets a file of its own after all. Where there is still no room
+    /// for that, it goes back with its pack, unless it is to be dead.
+    pub(in crate::queue) fn leave_front(
+        self,
+        queue: &Queue,
+        ending: Ending,
+        record: Option<Attempt>,
+    ) -> Result<Settled> {
+        let settled = self.take_front(queue, ending, record);
+        let settled = match settled {
+            Err(error) if error.no_room() && ending != Ending::Dead => {
+                let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
+                let home = home(State::Ready, &name, None);
+                let back = queue.move_into(queue.claimed_dir()?, &self.claimed_name(), &home, &name.to_string());
+                back.map(|()| Settled::Ready)
+            }
+            settled => settled,
+        };
+        self.release(queue);
+        queue.wake();
+        match settled {
+            Err(error) if error.missing() => Err(Error::Lost { id: self.id() }),
+            settled => settled,
+        }
+    }
+
+    fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {
+        let (index, history) = (self.name().window().start, self.message().history()?);
+        let mut opening = queue.opening()?;
+        let parts = (self.message().line(), self.message().small_body().unwrap_or_default());
+        let settled = self.put(queue, &mut opening, index, parts, ending, record, &history)?;
+        let left = self.behind_front().map(|name| name.to_string());
+        match opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), left.as_deref())? {
+            true => Ok(settled),
+            false => Err(Error::Lost { id: self.id() }),
+        }
     }
 }
