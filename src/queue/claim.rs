@@ -271,7 +271,7 @@ impl Queue {
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
         let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
         let mut front = false;
-        if expired || !intact || pack.name.count() > most {
+        if !whole || expired || !intact || pack.name.count() > most {
             match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
                 // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
                 Err(error) if error.no_room() && intact && !expired => front = true,

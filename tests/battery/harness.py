@@ -212,7 +212,8 @@ def litter(queue):
     left = []
     for state in ("tmp", "claimed"):
         left += [f"{state}/{name}" for name in os.listdir(os.path.join(queue, state))]
-    known = {"queue.json", "seq", "wake", "tmp", "ready", "delayed", "claimed", "dead", "done", "damaged", "groups"}
+    known = {"queue.json", "seq", "wake", "tmp", "ready", "delayed", "claimed", "dead", "done", "damaged", "groups",
+             "reserve"}
     left += [name for name in os.listdir(queue) if name not in known]
     return left
 

@@ -125,7 +125,8 @@ impl Queue {
 
     /// Removes these messages of one pack; `false` where it is not there any more, and they are elsewhere.
     ///
-    /// One unlink where they are all of it; else the others come out of it, and one rename decides. Durable after
+    /// One unlink where they are all of it, one rename where they are its first or its last; else the others come out of it,
+    /// and one rename decides. Durable after
     /// [`Queue::flush_all`].
     pub fn remove_packed(&self, places: &[Place]) -> Result<bool> {
         let Some((first, index)) = places.first().and_then(|place| Some((place, place.in_pack?))) else {
@@ -144,7 +145,24 @@ impl Queue {
                 unlinked => Ok(unlinked.map(|()| true)?),
             };
         }
-        self.take_out(&dir, &pack, &message, OPENED, &|index| !gone.contains(&index))
+        // Those at one end of it: what is left is said by the name alone, which takes no room.
+        let window = pack.name.window();
+        let many = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+        let (first, last) = (gone.iter().next().copied(), gone.iter().next_back().copied());
+        let together = first.zip(last).is_some_and(|(first, last)| last - first + 1 == many);
+        let left = match (first == Some(window.start), last == Some(window.end - 1)) {
+            (true, false) if together => Some(pack.name.id.after(many)),
+            (false, true) if together => Some(pack.name.id),
+            _ => None,
+        };
+        let Some(id) = left else {
+            return self.take_out(&dir, &pack, &message, OPENED, &|index| !gone.contains(&index));
+        };
+        let name = Name { id, pack: Some(pack.name.count() - many), ..pack.name.clone() };
+        match self.disk.rename(&dir, &pack.file_name, &dir, pack.called(&name)) {
+            Err(error) if error.missing() => Ok(false),
+            renamed => Ok(renamed.map(|()| true)?),
+        }
     }
 
     /// Opens packs until the message that stood in one has a file of its own, and says where. `None` where it is gone.

@@ -54,7 +54,7 @@ impl Survey {
                 ["queue.json" | "seq" | "wake" | "paused" | "pace"] => (),
                 ["cancel", name] if !name.is_empty() => survey.litter.push(path),
                 ["unique", _, name] if name.ends_with('~') => survey.litter.push(path),
-                ["unique", ..] | ["memory", ..] => (),
+                ["unique", ..] | ["memory", ..] | ["reserve", ..] => (),
                 [name] if name.starts_with("control-") => survey.litter.push(path),
                 ["groups", mark, "ticket"] => survey.tickets.push(Ticket {
                     mark: (*mark).to_string(),
