@@ -249,6 +249,14 @@ impl Queue {
 
     /// A claim whose holder may be gone.
     pub(super) fn recover_claim(&self, dir: &Dir, name: ClaimedName, recovered: &mut Recovered) -> Result<()> {
+        match self.try_recover_claim(dir, name, recovered) {
+            // Settled meanwhile by its receipt, for which a live one needs no lock.
+            Err(Error::Lost { .. }) => Ok(()),
+            tried => tried,
+        }
+    }
+
+    fn try_recover_claim(&self, dir: &Dir, name: ClaimedName, recovered: &mut Recovered) -> Result<()> {
         let disk = &self.disk;
         let file_name = name.to_string();
         if let Lease::Timed(lease) = name.lease {
