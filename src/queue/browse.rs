@@ -63,6 +63,9 @@ impl Place {
 /// How many names are sorted at once: a directory with more is read several times, so that memory stays bounded.
 const SORTED_AT_ONCE: usize = 32 << 10;
 
+/// What is done with each message or pack; a break ends it.
+pub(super) type Each<'e> = &'e mut dyn FnMut(Place, &Dir) -> Result<ControlFlow<()>>;
+
 impl Queue {
     /// Calls `each` with every message of a state, in the order in which they would be delivered, until it breaks. Messages
     /// that move meanwhile may be seen twice or not at all.
@@ -82,6 +85,11 @@ impl Queue {
 
     /// [`Queue::each_place`], with a pack as one.
     pub fn each_file(&self, state: State, mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
+        self.every_file(state, &mut each)
+    }
+
+    /// [`Queue::each_file`], once in the program and not once for each who calls it: some 20 KB each.
+    fn every_file(&self, state: State, each: Each<'_>) -> Result<()> {
         let tops = match state {
             State::Ready => Priority::all().map(ready_priority).collect(),
             _ => vec![state.word().into()],
@@ -146,12 +154,7 @@ impl Queue {
         Ok(())
     }
 
-    fn each_shelved(
-        &self,
-        state: State,
-        dir: &Dir,
-        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
+    fn each_shelved(&self, state: State, dir: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
         let shelf = match self.disk.open_dir(dir, state.word()) {
             Err(error) if error.missing() => return Ok(ControlFlow::Continue(())),
             shelf => shelf?,
@@ -184,12 +187,7 @@ impl Queue {
         Ok(entries)
     }
 
-    pub(super) fn each_in(
-        &self,
-        state: State,
-        dir: &Dir,
-        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
+    pub(super) fn each_in(&self, state: State, dir: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
         self.each_sorted(dir, |file_name, kind| match Place::parse(state, file_name) {
             Some(place) if kind == Kind::File => each(place, dir),
             _ => Ok(ControlFlow::Continue(())),
@@ -201,6 +199,14 @@ impl Queue {
         &self,
         dir: &Dir,
         mut each: impl FnMut(&str, Kind) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        self.every_sorted(dir, &mut each)
+    }
+
+    fn every_sorted(
+        &self,
+        dir: &Dir,
+        each: &mut dyn FnMut(&str, Kind) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let mut after: Option<String> = None;
         loop {

@@ -262,7 +262,7 @@ impl Queue {
         &self,
         only: Option<GroupMark>,
         out: &BTreeSet<Id>,
-        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
+        each: super::browse::Each<'_>,
     ) -> Result<ControlFlow<()>> {
         let Some(groups) = self.maybe_dir(Path::new(GROUPS))? else { return Ok(ControlFlow::Continue(())) };
         let mut visit = |dir: &Dir, text: &str, kind: Kind| match Place::parse(State::Ready, text) {
