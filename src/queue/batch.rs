@@ -67,7 +67,7 @@ impl Queue {
             open: Open::None,
             gathered: Builder::default(),
             common: None,
-            packs: pack::PACK_LEAST..=pack::MOST,
+            packs: pack::PACK_LEAST..=pack::PACK_MOST,
             bytes: 0,
             gauge: Gauge::default(),
             committed: false,
@@ -101,7 +101,7 @@ impl Batch<'_> {
     /// Lets packs have no fewer and no more messages than these, in place of what was measured to pay: no more than 16,384.
     #[must_use]
     pub fn packing(mut self, least: u32, most: u32) -> Self {
-        self.packs = least..=most.clamp(1, pack::MOST);
+        self.packs = least..=most.clamp(1, pack::PACK_MOST);
         self
     }
 

@@ -49,7 +49,7 @@ pub use header::{Envelope, FORMAT, HEADER_MAX, HEADERS_MAX, Header, KEY_MAX, Uid
 pub use history::{Attempt, HISTORY_MAX, History, Outcome, Record, Redrive, STDERR_MAX};
 pub use message::{Message, Reader};
 pub use pace::HeldBack;
-pub use pack::{Ending, PACK_LEAST};
+pub use pack::{Ending, PACK_LEAST, PACK_MOST};
 pub use pause::Pause;
 pub use receipt::Receipt;
 pub use recover::Recovered;

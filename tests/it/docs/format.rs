@@ -4,7 +4,7 @@ use super::examples::Kind;
 use super::mdoc::Page;
 use super::shell::{Place, installed, skipped};
 use mq::queue::name::{Attempts, BUCKET_SIZE, ClaimedName, DIRS, Lease, Name, PRIORITIES, State};
-use mq::queue::{FORMAT, HEADER_MAX, HISTORY_MAX, Outcome, STDERR_MAX, Trouble};
+use mq::queue::{FORMAT, HEADER_MAX, HISTORY_MAX, Outcome, PACK_MOST, STDERR_MAX, Trouble};
 
 fn page() -> Page {
     Page::read("mq.5")
@@ -52,6 +52,7 @@ fn the_limits_are_those_of_the_code() {
         ("history", HISTORY_MAX),
         ("stderr tail", STDERR_MAX as u64),
         ("bucket", u64::from(BUCKET_SIZE)),
+        ("pack", u64::from(PACK_MOST)),
         ("priorities", u64::from(PRIORITIES)),
         ("attempts", u64::from(Attempts::MAX)),
         ("timed lease", u64::try_from(Lease::LONGEST.as_millis()).unwrap()),
