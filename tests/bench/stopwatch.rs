@@ -3,7 +3,8 @@
 //! ```text
 //! stopwatch time N CMD… [--- CMD…]…   runs the commands in turn, N rounds; one line each: min, median, p99, max in µs, and
 //!                                     the largest resident set in KiB. `:create DIR` and `:fsync DIR` are no processes,
-//!                                     but the making of a file in DIR, and fsync(2) of a fresh one of 200 bytes
+//!                                     but the making of a file in DIR, and fsync(2) of a fresh one of 200 bytes. The
+//!                                     argument `:line:FILE` stands for the line of FILE that has the number of the round
 //! stopwatch stamp FILE                a job: appends how many µs ago its message was published ($MQ_ID), and now in µs
 //! ```
 
@@ -55,7 +56,10 @@ fn time(rounds: usize, words: &[&str]) {
             let (micros, maxrss) = match command {
                 [":create", dir] => (create(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
                 [":fsync", dir] => (fsync(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
-                [program, args @ ..] => run(program, args),
+                [program, args @ ..] => {
+                    let args: Vec<String> = args.iter().map(|arg| argument(arg, round)).collect();
+                    run(program, &args)
+                }
                 [] => fail("an empty command"),
             };
             taken[at].push(micros);
@@ -67,8 +71,15 @@ fn time(rounds: usize, words: &[&str]) {
     }
 }
 
+/// Commands that need something else each time, like a receipt.
+fn argument(arg: &str, round: usize) -> String {
+    let Some(file) = arg.strip_prefix(":line:") else { return arg.to_string() };
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| fail(&format!("{file}: {error}")));
+    text.lines().nth(round).unwrap_or_else(|| fail(&format!("{file} has too few lines"))).to_string()
+}
+
 /// How long it took, and how much memory.
-fn run(program: &str, args: &[&str]) -> (u128, i64) {
+fn run(program: &str, args: &[String]) -> (u128, i64) {
     let start = Instant::now();
     let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     let child = child.unwrap_or_else(|error| fail(&format!("{program}: {error}")));
