@@ -3,13 +3,13 @@
 use super::browse::Place;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
-use super::name::{ClaimedName, Lease, Name, Priority, State, Token, ready_priority};
+use super::name::{ClaimedName, Lease, Name, Priority, RESERVE, State, Token, ready_priority};
 use super::pace::{Gate, HeldBack};
 use super::pack::HeldPack;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
-use crate::fs::{Access, Dir, Kind};
+use crate::fs::{Access, Dir, Kind, Stat};
 use crate::time::Time;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -41,6 +41,9 @@ pub struct Nothing {
 #[derive(Debug, Default)]
 pub struct Scout {
     cursor: Option<Cursor>,
+    steady: Option<Steady>,
+    /// The lists of buckets that the look at hand has read.
+    lists: Vec<List>,
     /// Nothing in `delayed/` is due before then, unless somebody touched `wake`.
     quiet_until: Option<Time>,
     claims: u32,
@@ -70,6 +73,24 @@ struct Cursor {
     bucket: String,
     dir: Dir,
     names: VecDeque<String>,
+}
+
+/// While these directories have not changed, nothing goes before what the cursor has.
+#[derive(Debug)]
+struct Steady {
+    ready: Dir,
+    ready_modified: Time,
+    top: Dir,
+    top_modified: Time,
+}
+
+/// A list of buckets that was read.
+#[derive(Debug)]
+struct List {
+    top: Dir,
+    /// As it was before, when that was.
+    before: Stat,
+    read_at: Time,
 }
 
 impl Scout {
@@ -111,6 +132,9 @@ pub(super) enum Try {
 /// How often to look again, a millisecond apart, when the only ready messages were locked: their sender or claimer is in
 /// the middle of its few calls. One that is still locked then is held by a job that has settled it already.
 const BUSY_LOOKS: u32 = 20;
+/// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
+/// times ticks every few milliseconds.
+const TICK: Duration = Duration::from_millis(50);
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
 
@@ -164,7 +188,7 @@ impl Queue {
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
-            if self.mended_since_boot()? {
+            if self.mended_since_boot()? || (held_back.is_none() && self.was_opened(scout)?) {
                 continue;
             }
             self.still_here()?;
@@ -174,6 +198,28 @@ impl Queue {
             };
             return Ok(Found::Nothing(Nothing { next_due, busy, next_expiry: recovered.next_expiry, held_back }));
         }
+    }
+
+    /// Whether a pack may have been opened while the look at hand went by: for a moment its messages stand in `tmp/`, before
+    /// that they were a pack, and after it a bucket, and a list that was read in between has neither. Every opening changes
+    /// the list of buckets; so it is looked again while that changes, or has changed so lately that its time may not tell.
+    fn was_opened(&self, scout: &mut Scout) -> Result<bool> {
+        let lists = std::mem::take(&mut scout.lists);
+        if self.maybe_dir(Path::new(RESERVE))?.is_none() {
+            // There has never been a pack.
+            return Ok(false);
+        }
+        for List { top, before, read_at } in lists {
+            let after = self.disk.stat_dir(&top)?;
+            let recent = read_at < before.modified.plus(TICK) && before.modified < read_at.plus(TICK);
+            if recent || (after.modified, after.links) != (before.modified, before.links) {
+                let now = self.disk.now();
+                std::thread::sleep(Duration::from_millis(1));
+                // Unless the clock stands still, as it may in a test.
+                return Ok(!recent || self.disk.now() != now);
+            }
+        }
+        Ok(false)
     }
 
     /// Moves what is due, unless it is known that nothing is.
@@ -191,6 +237,10 @@ impl Queue {
 
     /// One pass over what is ready. Errors on one entry do not hide the others; the first comes back if nothing is claimed.
     fn look(&self, scout: &mut Scout, lease: Lease) -> (Option<Box<Claim>>, Option<Error>, bool) {
+        scout.lists.clear();
+        if let Ok(Some(claim)) = self.look_on(scout, lease) {
+            return (Some(claim), None, false);
+        }
         let (mut failed, mut busy) = (None, false);
         for priority in Priority::all() {
             match self.look_at(scout, priority, lease, &mut failed) {
@@ -205,6 +255,53 @@ impl Queue {
         (None, failed, busy)
     }
 
+    /// Goes on with the bucket at hand, where two looks show that it is still the first: no list of buckets is read. Whatever
+    /// else this comes to is for the whole look to find out.
+    fn look_on(&self, scout: &mut Scout, lease: Lease) -> Result<Option<Box<Claim>>> {
+        let Some(Steady { ready, ready_modified, top, top_modified }) = scout.steady.take() else { return Ok(None) };
+        let same = |dir: &Dir, modified: Time| -> Result<bool> {
+            let stat = self.disk.stat_dir(dir)?;
+            Ok(stat.modified == modified && stat.links > 0)
+        };
+        let Some(cursor) = &mut scout.cursor else { return Ok(None) };
+        if !same(&ready, ready_modified)? || !same(&top, top_modified)? {
+            return Ok(None);
+        }
+        while let Some(name) = cursor.names.pop_front() {
+            match self.try_claim(&cursor.dir, &name, lease)? {
+                Try::Claimed(claim) => {
+                    scout.steady = Some(Steady { ready, ready_modified, top, top_modified });
+                    return Ok(Some(claim));
+                }
+                Try::Busy | Try::Gone => (),
+                Try::HeldBack(_) => {
+                    cursor.names.push_front(name);
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing can come before the first entry of a list, which was read when it had last been modified then, without
+    /// one of two directories changing.
+    fn steady(&self, priority: Priority, top: Dir, top_modified: Time) -> Result<Option<Steady>> {
+        if self.disk.now() < top_modified.plus(TICK) {
+            return Ok(None);
+        }
+        let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? else { return Ok(None) };
+        let ready_modified = self.disk.stat_dir(&ready)?.modified;
+        if self.disk.now() < ready_modified.plus(TICK) {
+            return Ok(None);
+        }
+        for higher in Priority::all().take_while(|&higher| higher != priority) {
+            if self.stands(&ready, &higher.level().to_string())? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Steady { ready, ready_modified, top, top_modified }))
+    }
+
     /// [`Queue::look`] at one priority. An error in one of its buckets goes into `failed`.
     fn look_at(
         &self,
@@ -217,6 +314,7 @@ impl Queue {
         let mut busy = false;
         // Again whenever a pack was opened: what came out of it stands where it stood.
         'list: loop {
+            let (before, read_at) = (self.disk.stat_dir(&dir)?, self.disk.now());
             let entries = self.bucket_entries(&dir)?;
             for (at, (entry, kind)) in entries.iter().enumerate() {
                 let newest = at + 1 == entries.len();
@@ -238,7 +336,12 @@ impl Queue {
                     },
                 };
                 match looked {
-                    Ok((Some(claim), _)) => return Ok((Some(claim), false)),
+                    Ok((Some(claim), _)) => {
+                        if at == 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
+                            scout.steady = self.steady(priority, dir, before.modified).unwrap_or(None);
+                        }
+                        return Ok((Some(claim), false));
+                    }
                     Ok((None, skipped)) => busy |= skipped,
                     Err(error) => *failed = failed.take().or(Some(error)),
                 }
@@ -246,6 +349,7 @@ impl Queue {
                     return Ok((None, busy));
                 }
             }
+            scout.lists.push(List { top: dir, before, read_at });
             return Ok((None, busy));
         }
     }
