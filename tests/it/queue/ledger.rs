@@ -115,6 +115,11 @@ impl Ledger {
         self.together.push(bodies);
     }
 
+    /// From here on what was sent as one goes each its way.
+    pub fn let_part(&mut self) {
+        self.together.clear();
+    }
+
     /// Somebody was told that the message is in one of these states, where it stays until it is moved.
     pub fn is_in(&mut self, body: &[u8], states: &'static [&'static str], lasting: Lasting) {
         self.entries.get_mut(body).expect("a message of the ledger").states = Some((states, lasting));

@@ -88,11 +88,11 @@ const OTHERS: &[(&str, Other)] = &[
         for state in [State::Ready, State::Delayed, State::Dead] {
             let mut places = Vec::new();
             queue.each_place(state, |place, _| {
-                places.push(place);
+                let body = queue.read(&place)?.map(|message| message.start(400_000)).transpose()?;
+                places.push((place, body));
                 Ok(ControlFlow::Continue(()))
             })?;
-            for place in places {
-                let body = queue.read(&place)?.map(|message| message.start(400_000)).transpose()?;
+            for (place, body) in places {
                 queue.remove(&place)?;
                 told.removed.extend(body);
             }

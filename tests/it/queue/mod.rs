@@ -11,6 +11,7 @@ mod mess;
 mod model;
 mod odd;
 mod pace;
+mod packs;
 mod protections;
 mod reference;
 mod retention;

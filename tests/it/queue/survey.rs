@@ -5,6 +5,8 @@ use crate::support::memory::Machine;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 /// One whole message.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -74,7 +76,7 @@ impl Survey {
                 {
                     let bytes = machine.read(format!("{queue}/{path}")).unwrap_or_default();
                     match seen(state, &path, &bytes) {
-                        Ok(seen) => survey.messages.push(seen),
+                        Ok(seen) => survey.messages.extend(seen),
                         Err(why) => survey.wrong.push(format!("{path}: {why}")),
                     }
                 }
@@ -137,8 +139,8 @@ fn ticket(state: &str, path: &str) -> Result<Ticket, String> {
     })
 }
 
-/// Takes a message apart; the error says what is wrong with it or with where it stands.
-fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
+/// Takes a message apart, or a pack of them; the error says what is wrong with it or with where it stands.
+fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Vec<Seen>, String> {
     let mut dirs: Vec<&str> = path.split('/').skip(1).collect();
     let mut words: Vec<&str> = dirs.pop().unwrap_or_default().split('-').collect();
     let due = match state {
@@ -150,11 +152,17 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         [group, rest @ ..] if group.len() == 17 && group.starts_with('g') => (Some(&group[1..]), rest),
         lease => (None, lease),
     };
+    let (pack, lease) = match lease {
+        [count, rest @ ..] if count.len() == 7 && count.starts_with('n') => (Some(number(&count[1..], 6)?), rest),
+        lease => (None, lease),
+    };
     let (id_number, bucket_number) = (number(id, 16)?, number(bucket, 16)?);
     if bucket_number > id_number {
         return Err("its bucket is younger than itself".into());
     }
     let home: Vec<String> = match state {
+        "ready" if pack.is_some() => vec![priority.to_string()],
+        "dead" | "done" if pack.is_some() => return Err("no pack stands there".into()),
         "ready" => vec![priority.to_string(), bucket.to_string()],
         "delayed" => vec![format!("{:016}", due.unwrap_or(0) / 60_000_000 * 60_000_000)],
         "claimed" => vec![],
@@ -177,7 +185,7 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
     }
     let lines = rest.strip_prefix(b"\n").unwrap_or_default();
     let history = lines.split_inclusive(|&byte| byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
-    Ok(Seen {
+    let whole = Seen {
         path: path.to_string(),
         state: state.to_string(),
         id: (*id).to_string(),
@@ -187,7 +195,51 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Seen, String> {
         uid: header["uid"].as_str().unwrap_or_default().to_string(),
         body: body.to_vec(),
         history: history.collect(),
-    })
+    };
+    let Some(count) = pack else {
+        return if header["messages"].is_null() { Ok(vec![whole]) } else { Err("a pack without a count".into()) };
+    };
+    let from = id_number - bucket_number;
+    let one = |index: u64| -> Result<Seen, String> {
+        let body = packed(&header, body, index).map_err(|why| format!("message {index} of the pack: {why}"))?;
+        let id = format!("{:016}", bucket_number + index);
+        let uid = derived_uid(&whole.uid, header["first"].as_u64().unwrap_or(0) + index);
+        Ok(Seen { id, uid, body: body.to_vec(), ..whole.clone() })
+    };
+    (from..from + count).map(one).collect()
+}
+
+/// The body of one message of a pack.
+fn packed<'b>(header: &Value, rest: &'b [u8], index: u64) -> Result<&'b [u8], String> {
+    let count = header["messages"].as_u64().ok_or("the header has no count")?;
+    if index >= count {
+        return Err("the header says that there are fewer".into());
+    }
+    let at = |count: u64| usize::try_from(count * 23).unwrap_or(usize::MAX);
+    let entry = rest.get(at(index)..at(index + 1)).and_then(|entry| std::str::from_utf8(entry).ok());
+    let entry = entry.ok_or("no entry")?;
+    let [start, length, sum]: [&str; 3] =
+        entry.trim_end().split(' ').collect::<Vec<_>>().try_into().map_err(|_| "no three words")?;
+    let place = |text, width| number(text, width).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    let (start, length) = (at(count) + place(start, 7)?, place(length, 5)?);
+    let body = rest.get(start..start + length).ok_or("the body ends early")?;
+    match sum == format!("{:08x}", crc32fast::hash(&[&entry.as_bytes()[..14], body].concat())) {
+        true => Ok(body),
+        false => Err("the checksum is wrong".into()),
+    }
+}
+
+/// The uid of one message of a pack: FNV-1a of 128 bits over the pack's, a slash and the number, in base32.
+fn derived_uid(uid: &str, number: u64) -> String {
+    let hash = format!("{uid}/{number}").bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    // 26 digits of five bits each, the two bits that are too many at the end.
+    let digit = |at: u32| {
+        let bits = if at < 25 { hash >> (123 - 5 * at) } else { hash << 2 };
+        char::from(ALPHABET[usize::try_from(bits & 31).unwrap_or(0)])
+    };
+    (0..26).map(digit).collect()
 }
 
 /// The header, the body and what follows, of a whole message.
@@ -198,6 +250,10 @@ pub fn open(bytes: &[u8]) -> Result<(Value, &[u8], &[u8]), String> {
     let body = bytes.get(end..end + size).ok_or("its body ends early")?;
     let mut summed = bytes[..end + size].to_vec();
     summed[17..25].fill(b'0');
+    if !header["messages"].is_null() {
+        // Of a pack each message has a checksum of its own.
+        summed.truncate(end);
+    }
     if header["crc32"] != format!("{:08x}", crc32fast::hash(&summed)) {
         return Err("its checksum is wrong".into());
     }

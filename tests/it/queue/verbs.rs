@@ -4,6 +4,7 @@
 use super::judge::fsck;
 use super::ledger::Lasting;
 use super::mess;
+use super::packs;
 use super::unique;
 use super::world::{
     MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, unexpected, urgent,
@@ -38,9 +39,9 @@ pub enum Share {
 /// The quick suite takes one of so many steps.
 const STRIDE: u64 = 5;
 /// Words of their names.
-const DELIVERY: [&str; 14] = [
-    "group", "key", "move", "replay", "kept", "expire", "expiry", "cancel", "pause", "limit", "rate", "derived",
-    "replace", "resume",
+const DELIVERY: [&str; 15] = [
+    "pack", "group", "key", "move", "replay", "kept", "expire", "expiry", "cancel", "pause", "limit", "rate",
+    "derived", "replace", "resume",
 ];
 
 impl Share {
@@ -162,6 +163,48 @@ pub const VERBS: &[Verb] = &[
     verb("rm under a key", unique::taken, unique::rm),
     verb("redrive under a key", unique::taken_and_dead, redrive),
     verb("redrive under a key to another queue", unique::taken_and_dead, redrive_elsewhere),
+    verb("send a pack", nothing, |world, disk| packs::send(world, disk, &urgent(7))),
+    verb("send a pack for later", nothing, packs::send_later),
+    verb("claim out of a pack", packs::sent, claim),
+    verb("claim out of a pack for a receipt", packs::sent, claim_timed),
+    verb("claim out of a pack twice, and ack", packs::sent, |world, disk| {
+        ack(world, disk).and_then(|()| ack(world, disk))
+    }),
+    verb("claim out of a pack that became due", packs::due, claim),
+    verb("claim of a pack that became due", packs::due, packs::claim),
+    verb("claim of a part of a pack", packs::sent, packs::claim_part),
+    verb("claim out of a part of a pack", packs::divided, claim),
+    verb("ack of a pack", packs::sent, packs::ack),
+    verb("nack of a pack", packs::sent, |world, disk| packs::nack(world, disk, Again::Now)),
+    verb("nack of a pack for later", packs::sent, |world, disk| {
+        packs::nack(world, disk, Again::After(Duration::from_secs(30)))
+    }),
+    verb("nack of a pack, for the last time", packs::tried, |world, disk| packs::nack(world, disk, Again::Now)),
+    verb("dead of a pack", packs::sent, packs::dead),
+    verb("the messages of a pack end each in its way", packs::sent, packs::settle_each),
+    verb("the messages of a pack end each in its way, and some are kept", packs::kept, packs::settle_each),
+    verb("recover of a pack", packs::lost, |world, disk| packs::recover(world, disk, None)),
+    verb("recover of a pack, for the last time", packs::lost_at_last, |world, disk| {
+        packs::recover(world, disk, Some("dead"))
+    }),
+    verb("recover of a pack of which one is cancelled", packs::lost_and_cancelled, packs::recover_cancelled),
+    verb("recover of a pack that was being opened", packs::half_opened, recover),
+    verb("claim after a pack was being opened", packs::half_opened, claim),
+    verb("rm of the first of a pack", packs::sent, |world, disk| packs::remove(world, disk, &[1])),
+    verb("rm within a pack", packs::sent, |world, disk| packs::remove(world, disk, &[3])),
+    verb("rm of the last of a pack", packs::sent, |world, disk| packs::remove(world, disk, &[5])),
+    verb("rm of some in a part of a pack", packs::divided, |world, disk| packs::remove_together(world, disk, &[4])),
+    verb("rm of the first ones of a pack", packs::sent, |world, disk| packs::remove_together(world, disk, &[1, 2])),
+    verb("rm of some within a pack", packs::sent, |world, disk| packs::remove_together(world, disk, &[2, 4])),
+    verb("rm of the last ones of a pack", packs::sent, |world, disk| packs::remove_together(world, disk, &[4, 5])),
+    verb("rm of all of a pack", packs::sent, |world, disk| packs::remove_together(world, disk, &[1, 2, 3, 4, 5])),
+    verb("rm within a pack that comes later", packs::scheduled, |world, disk| {
+        packs::remove_together(world, disk, &[3])
+    }),
+    verb("move out of a pack", packs::sent, packs::move_one),
+    verb("move out of a pack that comes later", packs::scheduled, packs::move_one),
+    verb("cancel within a pack", packs::sent, packs::cancel_one),
+    Verb { fsck_first: true, ..verb("fsck of packs in pieces", packs::in_pieces, |_, disk| repair(disk)) },
     verb("create", nothing, create),
     verb("create what is there", |world| create(world, &world.machine.disk()).unwrap(), create),
     verb("config", nothing, configure),
@@ -184,7 +227,7 @@ fn send_urgent(world: &mut World, disk: &Disk) -> Result<()> {
     world.send(disk, Q, b"urgent", urgent(7))
 }
 
-fn in_an_hour(world: &World) -> Envelope {
+pub fn in_an_hour(world: &World) -> Envelope {
     due_at(world.machine.now().plus(Duration::from_secs(3600)))
 }
 
@@ -435,7 +478,7 @@ fn ack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
+pub fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
     let mut record = Attempt::new(attempt, disk.now(), outcome);
     record.exit = Some(1);
     record.stderr = Some("what the job said\n".repeat(20));
@@ -446,7 +489,7 @@ fn record(disk: &Disk, attempt: u32, outcome: Outcome) -> Option<Attempt> {
 const RETAIN: &str = "300d";
 
 /// The queue keeps what is acknowledged from here on.
-fn keeping(world: &mut World) {
+pub fn keeping(world: &mut World) {
     world.open().configure(|settings| settings.set("retain", RETAIN)).unwrap();
     world.machine.settle();
     world.ledger.keep();
@@ -547,7 +590,7 @@ fn replay(world: &mut World, disk: &Disk, to: &str) -> Result<()> {
 }
 
 /// What a settled message must be in.
-fn settled(world: &mut World, body: &[u8], settled: Settled) -> Result<()> {
+pub fn settled(world: &mut World, body: &[u8], settled: Settled) -> Result<()> {
     let durable = if world.config.sync == "all" { Lasting::Cut } else { Lasting::Kill };
     match settled {
         Settled::Ready => world.ledger.is_in(body, &["ready"], durable),
@@ -628,7 +671,7 @@ fn extend_longer(world: &mut World, disk: &Disk) -> Result<()> {
 }
 
 /// An outcome that only others can bring about.
-fn only(as_it_should_be: bool, what: &str) -> Result<()> {
+pub fn only(as_it_should_be: bool, what: &str) -> Result<()> {
     if as_it_should_be { Ok(()) } else { Err(unexpected(what)) }
 }
 
@@ -691,7 +734,7 @@ fn paused(world: &mut World) {
     pause(world, &world.machine.disk(), None).unwrap();
 }
 
-fn place_of(queue: &Queue, id: Id) -> Result<Place> {
+pub fn place_of(queue: &Queue, id: Id) -> Result<Place> {
     queue.find(&BTreeSet::from([id]))?.pop().ok_or_else(|| unexpected("none there"))
 }
 
@@ -704,7 +747,7 @@ fn cancel(world: &mut World, disk: &Disk, state: State) -> Result<()> {
 }
 
 /// What a try to cancel came to; a lock that can't be had is somebody's.
-fn cancelled(cancelled: Cancelled, place: &Place, held: bool) -> Result<()> {
+pub fn cancelled(cancelled: Cancelled, place: &Place, held: bool) -> Result<()> {
     match cancelled {
         Cancelled::Dead => only(!held, "its holder was not asked"),
         Cancelled::Asked { .. } if held => Ok(()),
