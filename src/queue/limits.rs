@@ -330,7 +330,7 @@ impl Queue {
     }
 
     /// What may have gone meanwhile.
-    fn there<T>(&self, step: crate::fs::Result<T>) -> Result<Option<T>> {
+    pub(super) fn there<T>(&self, step: crate::fs::Result<T>) -> Result<Option<T>> {
         match step {
             Err(error) if error.missing() => Ok(None),
             step => Ok(Some(step?)),
@@ -354,7 +354,7 @@ impl Queue {
                 while kind == Kind::File
                     && let Some(pack) = Place::parse_pack(&bucket)
                 {
-                    let Some(first) = self.unpacked(&pack.one_of_pack(0))? else { break };
+                    let Some(first) = self.unpacked(&pack.one_of_pack(pack.name.window().start))? else { break };
                     bucket = first.name.bucket.to_string();
                 }
                 let Some(dir) = self.there(self.disk.open_dir(&top, &bucket))? else { continue };

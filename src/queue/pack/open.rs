@@ -53,6 +53,10 @@ impl Queue {
         let mut reserved = true;
         loop {
             match self.open_first(from, place, message, most.min(place.name.count())) {
+                // It is opened, and there was no room to bring to their places what came out: recovery does that.
+                Err(error) if error.no_room() && self.there(self.disk.stat_at(from, &place.file_name))?.is_none() => {
+                    return Err(error);
+                }
                 Err(error) if error.no_room() && most > 1 => most = most.div_ceil(8),
                 Err(error) if error.no_room() && reserved => {
                     reserved = false;
@@ -185,8 +189,12 @@ impl Queue {
             place = match self.out_of(&place, index)? {
                 Some(file) => file,
                 None => match self.find(&[place.id()].into())?.pop() {
-                    Some(place) => place,
-                    None => return Ok(None),
+                    // Out of the pack and claimed by itself, it is its holder's.
+                    Some(found) if found.state == State::Claimed => {
+                        return Err(Error::Held { id: found.id(), by: self.holder(&found)? });
+                    }
+                    Some(found) if found.state == place.state => found,
+                    _ => return Ok(None),
                 },
             };
         }

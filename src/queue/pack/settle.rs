@@ -179,7 +179,11 @@ impl Claim {
                 let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
                 let home = home(State::Ready, &name, None);
                 let back = queue.move_into(queue.claimed_dir()?, &self.claimed_name(), &home, &name.to_string());
-                back.map(|()| Settled::Ready)
+                match back {
+                    // It came out, and there was no room to bring it to its place: recovery does that.
+                    Err(gone) if gone.missing() => Err(error),
+                    back => back.map(|()| Settled::Ready),
+                }
             }
             settled => settled,
         };

@@ -163,8 +163,9 @@ pub const VERBS: &[Verb] = &[
     verb("rm under a key", unique::taken, unique::rm),
     verb("redrive under a key", unique::taken_and_dead, redrive),
     verb("redrive under a key to another queue", unique::taken_and_dead, redrive_elsewhere),
-    verb("send a pack", nothing, |world, disk| packs::send(world, disk, &urgent(7))),
-    verb("send a pack for later", nothing, packs::send_later),
+    verb("send the first pack of a queue", nothing, |world, disk| packs::send(world, disk, &urgent(7))),
+    verb("send a pack", packs::reserved, |world, disk| packs::send(world, disk, &urgent(7))),
+    verb("send a pack for later", packs::reserved, packs::send_later),
     verb("claim out of a pack", packs::sent, claim),
     verb("claim out of a pack for a receipt", packs::sent, claim_timed),
     verb("claim out of a pack twice, and ack", packs::sent, |world, disk| {
