@@ -53,7 +53,8 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
     if stat.kind != Kind::File {
         return Ok(Content::Unknown("is not a regular file".into()));
     }
-    let mut bytes = vec![0; FIRST];
+    // A message is nearly always read with one call, which a look at its length has made possible.
+    let mut bytes = vec![0; usize::try_from(stat.size).unwrap_or(FIRST).min(FIRST)];
     let mut filled = disk.read_full(&file, &mut bytes, 0)?;
     if filled == FIRST && !bytes.contains(&b'\n') {
         bytes.resize(HEADER_MAX, 0);
