@@ -117,6 +117,8 @@ enum Reached {
     /// It is not there any more, and what was in it is: look again.
     Opened,
     Busy,
+    /// It is no regular file with one name.
+    Foreign,
     TooMany,
     HeldBack(HeldBack),
 }
@@ -324,6 +326,7 @@ impl Queue {
                         Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
                         Ok(Reached::Opened) => continue 'list,
                         Ok(Reached::Busy) => Ok((None, true)),
+                        Ok(Reached::Foreign) => Ok((None, false)),
                         Ok(Reached::TooMany) => {
                             scout.too_many = true;
                             Ok((None, false))
@@ -371,6 +374,7 @@ impl Queue {
             HeldPack::Ours(message) => message,
             HeldPack::Busy(_) => return Ok(Reached::Busy),
             HeldPack::Gone => return Ok(Reached::Opened),
+            HeldPack::Foreign => return Ok(Reached::Foreign),
         };
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
         let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());

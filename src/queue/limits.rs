@@ -345,17 +345,23 @@ impl Queue {
         let priorities: Vec<Priority> = Priority::all().collect();
         for &priority in priorities.iter().rev() {
             let Some(top) = self.maybe_dir(&ready_priority(priority))? else { continue };
-            for (bucket, kind) in self.bucket_entries(&top)? {
+            let mut entries = self.bucket_entries(&top)?.into_iter();
+            while let Some((bucket, kind)) = entries.next() {
                 if !seq.held().is_some_and(wanting) {
                     return Ok(());
                 }
-                let mut bucket = bucket;
-                // What is to be dropped of a pack has to come out of it. A limited queue gets no new ones.
-                while kind == Kind::File
-                    && let Some(pack) = Place::parse_pack(&bucket)
-                {
-                    let Some(first) = self.unpacked(&pack.one_of_pack(pack.name.window().start))? else { break };
-                    bucket = first.name.bucket.to_string();
+                if kind == Kind::File {
+                    // What is to be dropped of a pack has to come out of it, to where it stood. A limited queue gets no new ones.
+                    if let Some(pack) = Place::parse_pack(&bucket) {
+                        match self.unpacked(&pack.one_of_pack(pack.name.window().start)) {
+                            Err(Error::Held { .. } | Error::Unknown { .. }) => (),
+                            opened => {
+                                opened?;
+                                entries = self.bucket_entries(&top)?.into_iter();
+                            }
+                        }
+                    }
+                    continue;
                 }
                 let Some(dir) = self.there(self.disk.open_dir(&top, &bucket))? else { continue };
                 for (file_name, kind) in self.disk.names(&dir)? {

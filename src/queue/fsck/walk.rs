@@ -193,7 +193,7 @@ impl Check<'_, '_> {
                 match queue.hold_pack(dir, place)? {
                     HeldPack::Ours(message) => queue.open_pack(dir, place, &message, 1).map(drop),
                     HeldPack::Busy(by) => Err(Error::Held { id: place.id(), by }),
-                    HeldPack::Gone => Ok(()),
+                    HeldPack::Gone | HeldPack::Foreign => Ok(()),
                 }
             }),
         };

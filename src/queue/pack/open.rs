@@ -140,6 +140,7 @@ impl Queue {
         let message = match self.hold_pack(&dir, &pack)? {
             HeldPack::Gone => return Ok(false),
             HeldPack::Busy(by) => return Err(Error::Held { id: first.id(), by }),
+            HeldPack::Foreign => return Err(foreign(&dir, &pack)),
             HeldPack::Ours(message) => message,
         };
         let gone: BTreeSet<u32> = places.iter().filter_map(|place| place.in_pack).collect();
@@ -231,6 +232,7 @@ impl Queue {
         match self.hold_pack(dir, &pack)? {
             HeldPack::Gone => Ok(()),
             HeldPack::Busy(by) => Err(Error::Held { id: place.id(), by }),
+            HeldPack::Foreign => Err(foreign(dir, &pack)),
             HeldPack::Ours(message) => self.open_pack(dir, &pack, &message, 1).map(drop),
         }
     }
@@ -294,6 +296,12 @@ pub(in crate::queue) enum HeldPack {
     Ours(Box<Message>),
     Busy(Option<u32>),
     Gone,
+    /// It is no regular file with one name: left alone, and reported by fsck.
+    Foreign,
+}
+
+fn foreign(dir: &Dir, pack: &Place) -> Error {
+    Error::Unknown { path: dir.path().join(&pack.file_name), why: "is not a regular file with one name".into() }
 }
 
 /// How long to wait for whoever opens a pack, or is about to claim it.
@@ -306,12 +314,12 @@ impl Queue {
         let file_name = &place.file_name;
         let file = match disk.open(dir, file_name, Access::Write) {
             Err(error) if error.missing() => return Ok(HeldPack::Gone),
-            Err(error) if crate::queue::claim::foreign(&error) => return Ok(HeldPack::Gone),
+            Err(error) if crate::queue::claim::foreign(&error) => return Ok(HeldPack::Foreign),
             opened => opened?,
         };
         let stat = disk.stat(&file)?;
         if stat.kind != Kind::File {
-            return Ok(HeldPack::Gone);
+            return Ok(HeldPack::Foreign);
         }
         // Whoever has it will be done with it in a moment, and then it is somewhere else.
         if !disk.lock(&file, PATIENCE)? {
@@ -322,8 +330,11 @@ impl Queue {
             stat => stat?,
         };
         let held = disk.stat(&file)?;
-        if held.identity != stat.identity || held.links != 1 {
+        if held.identity != stat.identity {
             return Ok(HeldPack::Gone);
+        }
+        if held.links != 1 {
+            return Ok(HeldPack::Foreign);
         }
         let (_lock, why) = match message::load(disk, file, held, Depth::Whole)? {
             Content::Message(message) if message.packed(&place.name).is_some() => {

@@ -8,6 +8,7 @@ mod groups;
 mod input;
 mod inspect;
 mod limits;
+mod packs;
 mod pop;
 mod protections;
 mod race;

@@ -1,5 +1,7 @@
 //! Packs, as verbs that can be stopped at any step: sent, opened, divided, claimed whole, and ended in every way.
 
+mod races;
+
 use super::ledger::Lasting;
 use super::survey::Survey;
 use super::verbs::{cancelled, in_an_hour, keeping, only, place_of, record, settled};
@@ -366,4 +368,15 @@ pub fn cancel_one(world: &mut World, disk: &Disk) -> Result<()> {
     cancelled(queue.cancel(&place, "not needed any more")?, &place, false)?;
     world.ledger.is_in(&body, &["dead"], lasting(world.config));
     Ok(())
+}
+
+/// Claims and acknowledges all that can be had.
+fn in_order(queue: &Queue) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    let mut scout = Scout::new();
+    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).expect("a claim") {
+        bodies.push(super::world::body_of(&claim).expect("a whole body"));
+        claim.ack(queue).expect("an ack");
+    }
+    bodies
 }

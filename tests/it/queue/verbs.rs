@@ -33,6 +33,8 @@ pub struct Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     Quick,
+    /// Every step of every verb but those of packs, of which there are many.
+    Most,
     All,
 }
 
@@ -47,7 +49,11 @@ const DELIVERY: [&str; 15] = [
 impl Share {
     /// The steps to try of a verb, until there are no more.
     pub fn steps(self, verb: &Verb) -> impl Iterator<Item = u64> {
-        let part = self == Share::Quick && DELIVERY.iter().any(|word| verb.name.contains(word));
+        let part = match self {
+            Share::Quick => DELIVERY.iter().any(|word| verb.name.contains(word)),
+            Share::Most => verb.name.contains("pack"),
+            Share::All => false,
+        };
         let start = if part { 1 + verb.name.len() as u64 % STRIDE } else { 1 };
         (start..).step_by(if part { STRIDE as usize } else { 1 })
     }
