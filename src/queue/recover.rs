@@ -69,7 +69,12 @@ impl Queue {
         (recovered, failed.or(sends.err()).or(claims.err()).or(cancelled.err()))
     }
 
-    fn recover_sends(&self, most: usize, recovered: &mut Recovered, failed: &mut Option<Error>) -> Result<()> {
+    pub(super) fn recover_sends(
+        &self,
+        most: usize,
+        recovered: &mut Recovered,
+        failed: &mut Option<Error>,
+    ) -> Result<()> {
         let tmp = self.tmp_dir()?;
         for (name, kind) in self.some(&tmp, most)? {
             let mended = match kind {

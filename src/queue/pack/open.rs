@@ -11,10 +11,12 @@ use crate::queue::error::{Error, Result};
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
 use crate::queue::name::{self, LEFT, Name, SPENT, State, home};
+use crate::queue::recover::Recovered;
 use crate::queue::settings::Sync;
 use crate::queue::{Place, Queue};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// The states that a pack's messages may come to, in the order in which they are moved: those last that anybody may take.
 const SHELVES: [State; 4] = [State::Done, State::Dead, State::Delayed, State::Ready];
@@ -176,6 +178,7 @@ impl Queue {
     /// [`Error::Held`] for one that is claimed with its pack.
     pub(in crate::queue) fn unpacked(&self, place: &Place) -> Result<Option<Place>> {
         let mut place = place.clone();
+        let mut looks = 0;
         loop {
             let Some(index) = place.in_pack else { return Ok(Some(place)) };
             if place.state == State::Claimed {
@@ -198,7 +201,25 @@ impl Queue {
                     _ => return Ok(None),
                 },
             };
+            if !self.is_home(&place)? {
+                // On its way out of a pack: its opener brings it home, or recovery, where that one is gone.
+                if looks == LOOKS {
+                    return Err(Error::Held { id: place.id(), by: None });
+                }
+                looks += 1;
+                if looks > 1 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let mut failed = None;
+                self.recover_sends(usize::MAX, &mut Recovered::default(), &mut failed)?;
+                failed.map_or(Ok(()), Err)?;
+            }
         }
+    }
+
+    fn is_home(&self, place: &Place) -> Result<bool> {
+        let Some(dir) = self.dir_of(place)? else { return Ok(false) };
+        Ok(self.there(self.disk.stat_at(&dir, &place.file_name))?.is_some())
     }
 
     /// Where a message stands once its pack was opened, if nobody has moved it since: as a file, or in a smaller pack. So
@@ -305,7 +326,9 @@ fn foreign(dir: &Dir, pack: &Place) -> Error {
 }
 
 /// How long to wait for whoever opens a pack, or is about to claim it.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look, a millisecond apart, for what is on its way out of a pack.
+const LOOKS: u32 = 30;
 
 impl Queue {
     /// Locks a pack where it stands, looks again, and reads it. One that is no whole pack is set aside.
