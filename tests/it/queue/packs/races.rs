@@ -39,7 +39,7 @@ fn claimed(queue: &Queue, most: u32) -> Option<Claim> {
 fn race(one: u32, other: u32) {
     for n in 1.. {
         let mut world = world();
-        let held: Arc<Mutex<Option<(Queue, Option<Claim>)>>> = Arc::default();
+        let held: Arc<Mutex<Option<Holding>>> = Arc::default();
         let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
         let (machine, hold) = (world.machine.clone(), held.clone());
         let steps = steps.meanwhile(n, move || {
@@ -68,6 +68,9 @@ fn race(one: u32, other: u32) {
         }
     }
 }
+
+/// Somebody else's queue, and what is claimed there.
+type Holding = (Queue, Option<Claim>);
 
 #[test]
 fn of_two_that_open_a_pack_each_has_a_message_of_its_own() {
