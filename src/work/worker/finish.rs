@@ -63,14 +63,14 @@ impl Worker<'_> {
             NotStarted::Unusable(unusable) => {
                 let record = unstarted(&claim, Outcome::Cancelled, &unusable.to_string());
                 self.end = Some(Why::Unusable(unusable));
-                self.totals.put_back += 1;
+                self.totals.put_back += u64::from(claim.messages());
                 claim.nack(&self.queue, Again::Now, Counting::Uncounted, Some(record)).map(|_| ())
             }
             NotStarted::Short(error) => {
                 self.troubled(error);
                 // Putting it back touches `wake`, and would end the wait that it is put back for.
                 self.rest_until = self.look_at;
-                self.totals.put_back += 1;
+                self.totals.put_back += u64::from(claim.messages());
                 claim.nack(&self.queue, Again::Now, Counting::Uncounted, None).map(|_| ())
             }
         };
