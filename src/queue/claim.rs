@@ -530,6 +530,11 @@ impl Queue {
             return Ok(Try::Gone);
         }
         let message = match message::load(disk, file, held, self.depth(lease))? {
+            Content::Message(message) if message.header.messages.is_some() => {
+                let _lock = message.into_file();
+                let why = "it is a pack, and its name is that of one message";
+                return self.set_aside(dir, file_name, why).map(|()| Try::Gone);
+            }
             Content::Message(message) => message,
             Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(file_name), why }),
             Content::Placeholder(_lock) => {
