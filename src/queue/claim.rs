@@ -9,7 +9,7 @@ use super::pack::HeldPack;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
-use crate::fs::{Access, Dir, Kind, Stat};
+use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -88,9 +88,7 @@ struct Steady {
 #[derive(Debug)]
 struct List {
     top: Dir,
-    /// As it was before, when that was.
-    before: Stat,
-    read_at: Time,
+    entries: Vec<(String, Kind)>,
 }
 
 impl Scout {
@@ -203,22 +201,17 @@ impl Queue {
     }
 
     /// Whether a pack may have been opened while the look at hand went by: for a moment its messages stand in `tmp/`, before
-    /// that they were a pack, and after it a bucket, and a list that was read in between has neither. Every opening changes
-    /// the list of buckets; so it is looked again while that changes, or has changed so lately that its time may not tell.
+    /// that they were a pack, and after it a bucket, and a list that was read in between has neither. An opening that was over
+    /// before `tmp/` was gone through has changed the list by now.
     fn was_opened(&self, scout: &mut Scout) -> Result<bool> {
         let lists = std::mem::take(&mut scout.lists);
         if self.maybe_dir(Path::new(RESERVE))?.is_none() {
             // There has never been a pack.
             return Ok(false);
         }
-        for List { top, before, read_at } in lists {
-            let after = self.disk.stat_dir(&top)?;
-            let recent = read_at < before.modified.plus(TICK) && before.modified < read_at.plus(TICK);
-            if recent || (after.modified, after.links) != (before.modified, before.links) {
-                let now = self.disk.now();
-                std::thread::sleep(Duration::from_millis(1));
-                // Unless the clock stands still, as it may in a test.
-                return Ok(!recent || self.disk.now() != now);
+        for List { top, entries } in lists {
+            if self.bucket_entries(&top)? != entries {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -316,7 +309,7 @@ impl Queue {
         let mut busy = false;
         // Again whenever a pack was opened: what came out of it stands where it stood.
         'list: loop {
-            let (before, read_at) = (self.disk.stat_dir(&dir)?, self.disk.now());
+            let modified = self.disk.stat_dir(&dir)?.modified;
             let entries = self.bucket_entries(&dir)?;
             for (at, (entry, kind)) in entries.iter().enumerate() {
                 let newest = at + 1 == entries.len();
@@ -341,7 +334,7 @@ impl Queue {
                 match looked {
                     Ok((Some(claim), _)) => {
                         if at == 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
-                            scout.steady = self.steady(priority, dir, before.modified).unwrap_or(None);
+                            scout.steady = self.steady(priority, dir, modified).unwrap_or(None);
                         }
                         return Ok((Some(claim), false));
                     }
@@ -352,7 +345,7 @@ impl Queue {
                     return Ok((None, busy));
                 }
             }
-            scout.lists.push(List { top: dir, before, read_at });
+            scout.lists.push(List { top: dir, entries });
             return Ok((None, busy));
         }
     }

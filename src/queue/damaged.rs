@@ -19,15 +19,37 @@ impl Queue {
     /// Moves a file that failed its check into `damaged/`, under its own name where that is one, and writes the reason
     /// beside it. The caller holds its lock. Never deletes, never blocks the queue.
     pub(super) fn set_aside(&self, dir: &Dir, file_name: &str, why: &str) -> Result<()> {
+        let new = match damaged_name(file_name) {
+            Some(_) => file_name.to_string(),
+            None => self.fresh_damaged_name()?,
+        };
+        self.set_aside_as(dir, file_name, new, why, &|| self.fresh_damaged_name())
+    }
+
+    /// [`Queue::set_aside`] for what is left of an opened pack, by whoever opens it, also under the lock of `seq`: the time
+    /// makes its name.
+    pub(super) fn set_pack_aside(&self, dir: &Dir, file_name: &str, why: &str) -> Result<()> {
+        let fresh = || {
+            let id = name::Id(self.disk.now());
+            let (bucket, priority, attempts) = (name::Bucket(id), name::Priority::DEFAULT, name::Attempts::default());
+            Ok(Name { id, bucket, priority, attempts, group: None, pack: None }.to_string())
+        };
+        self.set_aside_as(dir, file_name, fresh()?, why, &fresh)
+    }
+
+    fn set_aside_as(
+        &self,
+        dir: &Dir,
+        file_name: &str,
+        mut new: String,
+        why: &str,
+        fresh: &dyn Fn() -> Result<String>,
+    ) -> Result<()> {
         let damaged = Path::new(name::DAMAGED);
-        let mut new = file_name.to_string();
-        if damaged_name(&new).is_none() {
-            new = self.fresh_damaged_name()?;
-        }
         loop {
             match self.move_into(dir, file_name, damaged, &new) {
                 Err(error) if error.missing() => return self.still_here(),
-                Err(Error::Disk(error)) if error.exists() => new = self.fresh_damaged_name()?,
+                Err(Error::Disk(error)) if error.exists() => new = fresh()?,
                 moved => break moved?,
             }
         }

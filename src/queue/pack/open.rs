@@ -279,7 +279,10 @@ impl Run<'_> {
         }
         if most <= 1 || (part.len() < PACK_LEAST && part.len() < most) {
             for (index, body) in (self.first..).zip(part.bodies()) {
-                let name = Name { bucket: bucket(&place.name, index), ..place.name.of_packed(index) };
+                let own = name::Bucket(place.name.of_packed(self.first).id);
+                // Between packs they come where the first of them stood: a bucket is claimed from in the order of its name.
+                let bucket = if most <= 1 { bucket(&place.name, index) } else { own };
+                let name = Name { bucket, ..place.name.of_packed(index) };
                 opening.put(
                     place.state,
                     &place.called(&name),
@@ -519,7 +522,7 @@ impl Queue {
             Content::Placeholder(_) => Some("its header is gone".to_string()),
         };
         match why {
-            Some(why) => self.set_aside(dir, &file_name, &why),
+            Some(why) => self.set_pack_aside(dir, &file_name, &why),
             None => Ok(disk.unlink(dir, &file_name)?),
         }
     }
