@@ -251,6 +251,8 @@ mod tests {
             ("backoff", "1h..1s"),
             ("backoff", ".."),
             ("lease", "0"),
+            ("lease", "1.0005s"),
+            ("rate", "5/0.0001s"),
             ("timeout", "0s"),
             ("sync", "yes"),
             ("mode", "0"),

@@ -116,7 +116,7 @@ impl Kind {
                 _ => return Err(wrong(&format!("is not a whole number from {from} to {to}"))),
             },
             Kind::Duration => {
-                let length = parse_duration(text)?;
+                let length = whole_millis(text)?;
                 if length.as_millis() == 0 || length > Lease::LONGEST {
                     return Err(wrong("is not between 1ms and 31 years"));
                 }
@@ -129,7 +129,7 @@ impl Kind {
             },
             Kind::Backoff => {
                 let (first, last) = text.split_once("..").unwrap_or((text, text));
-                let (first, last) = (parse_duration(first)?, parse_duration(last)?);
+                let (first, last) = (whole_millis(first)?, whole_millis(last)?);
                 if first > last {
                     return Err(wrong("goes down; write the shorter delay first, like 1s..1h"));
                 }
@@ -156,13 +156,22 @@ impl Kind {
     }
 }
 
+/// A duration that is written down as it holds: nothing below a millisecond is.
+fn whole_millis(text: &str) -> Result<Duration, String> {
+    let length = parse_duration(text)?;
+    if length.subsec_micros() % 1000 > 0 {
+        return Err(format!("'{text}' is finer than a millisecond"));
+    }
+    Ok(length)
+}
+
 /// `10/s`, `5/30s`.
 fn rate(text: &str) -> Option<Rate> {
     let (count, per) = text.split_once('/')?;
     let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
     let per = match per {
-        "ms" | "s" | "m" | "h" | "d" | "w" => parse_duration(&format!("1{per}")).ok()?,
-        per => parse_duration(per).ok()?,
+        "ms" | "s" | "m" | "h" | "d" | "w" => whole_millis(&format!("1{per}")).ok()?,
+        per => whole_millis(per).ok()?,
     };
     (!per.is_zero() && per <= Duration::from_secs(366 * 86400)).then_some(Rate { count, per })
 }
