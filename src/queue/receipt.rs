@@ -57,6 +57,10 @@ fn decode(text: &str) -> Option<String> {
     while let Some((&first, tail)) = rest.split_first() {
         if first == b'%' {
             let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+            // What reads numbers would take a sign for a digit.
+            if digits.starts_with('+') {
+                return None;
+            }
             bytes.push(u8::from_str_radix(digits, 16).ok()?);
             rest = &tail[2..];
         } else {
@@ -80,8 +84,11 @@ mod tests {
             assert!(!text.contains(|c: char| c.is_whitespace() || "\"'$`\\*?".contains(c)), "{text}");
             assert_eq!(Receipt::parse(&text), Some(receipt));
         }
-        for text in ["", "jobs", "jobs:1:2", "jobs:1764000000000001:", ":1764000000000001:x", "%zz:1764000000000001:x"]
-        {
+        let rest = &name[16..].replacen('-', ":", 1);
+        for queue in ["", "%zz", "%+1", "%", "%f", "%ff", "a:b"] {
+            assert_eq!(Receipt::parse(&format!("{queue}:1764000000000001{rest}")), None, "{queue}");
+        }
+        for text in ["", "jobs", "jobs:1:2", "jobs:1764000000000001:"] {
             assert_eq!(Receipt::parse(text), None, "{text}");
         }
     }
