@@ -125,10 +125,7 @@ impl std::fmt::Display for Until {
 impl Envelope {
     /// Adds a header. The error says what is allowed.
     pub fn header(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let mut letters = name.bytes();
-        let good = letters.next().is_some_and(|b| b.is_ascii_alphabetic())
-            && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if !good {
+        if !is_header_name(name) {
             return Err(format!("header name {name:?} is not a letter followed by letters, digits, '_' and '-'"));
         }
         if value.chars().any(char::is_control) {
@@ -152,6 +149,13 @@ impl Envelope {
         self.content_type = Some(content_type.to_string());
         Ok(())
     }
+}
+
+/// `[A-Za-z][A-Za-z0-9_-]*`.
+pub(super) fn is_header_name(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|b| b.is_ascii_alphabetic())
+        && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// The environment variable in which a job finds a header.
@@ -361,7 +365,8 @@ pub(super) fn read(start: &[u8]) -> Start {
         Ok(header) if header.mq == FORMAT => {
             let fixed = line.starts_with(b"{\"mq\":1,\"crc32\":\"") && line.get(CRC_AT + 8) == Some(&b'"');
             let packed = header.messages.is_none_or(|count| (1..=super::name::PACK_COUNT_MAX).contains(&count));
-            if !fixed || !packed || header.priority > 9 || !super::name::is_base32(header.uid.as_str()) {
+            let uid = super::name::is_base32(header.uid.as_str());
+            if !fixed || !packed || header.priority > 9 || !uid || !super::sayable::sayable(&header) {
                 return Start::Bad("its header is not as mq writes it".into());
             }
             Start::Header(Box::new(header), end + 1)

@@ -28,6 +28,7 @@ mod receipt;
 mod recover;
 mod replay;
 mod reserve;
+mod sayable;
 mod select;
 mod send;
 mod seq;
