@@ -11,6 +11,8 @@
 
 pub mod cli;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod queue;
 pub mod time;
 pub mod work;

@@ -19,6 +19,8 @@ mod dead;
 mod dlq;
 mod extend;
 mod fsck;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod help;
 mod input;
 mod json;

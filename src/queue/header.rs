@@ -383,6 +383,18 @@ pub(super) fn read(start: &[u8]) -> Start {
     }
 }
 
+/// Where the digits of the checksum stand.
+#[cfg(any(test, fuzzing))]
+pub(super) const CRC_DIGITS: std::ops::Range<usize> = CRC_AT..CRC_AT + 8;
+
+/// The digits that make a message of a header line and a body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn sealed_as(line: &[u8], body: &[u8]) -> String {
+    let mut sum = checksum(line);
+    sum.update(body);
+    format!("{:08x}", sum.finalize())
+}
+
 /// Begins the checksum of a message with its header line.
 pub(super) fn checksum(line: &[u8]) -> crc32fast::Hasher {
     let mut sum = crc32fast::Hasher::new();

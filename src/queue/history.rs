@@ -137,6 +137,12 @@ pub struct History {
 }
 
 impl History {
+    /// Where the last whole record ends.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The latest attempt.
     pub fn last(&self) -> Option<&Attempt> {
         self.records.iter().rev().find_map(|record| match record {
@@ -179,7 +185,7 @@ pub(super) fn read(disk: &Disk, file: &File, start: u64) -> Result<History> {
 }
 
 /// A newline, then records, each ended by one: so `tail -n +2` of a message shows its body as it was sent.
-fn parse(bytes: &[u8], start: u64) -> History {
+pub(super) fn parse(bytes: &[u8], start: u64) -> History {
     let mut history = History { records: Vec::new(), end: start };
     let Some(mut rest) = bytes.strip_prefix(b"\n") else { return history };
     let mut end = start + 1;

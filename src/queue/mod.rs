@@ -14,6 +14,8 @@ mod done;
 mod error;
 mod expiry;
 mod fsck;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod groups;
 mod header;
 mod history;
@@ -294,15 +296,18 @@ fn read_settings(disk: &Disk, dir: &Dir) -> Result<(Settings, (Identity, crate::
     }
     let mut bytes = vec![0; usize::try_from(stat.size).unwrap_or(0)];
     let length = disk.read_full(&file, &mut bytes, 0)?;
-    let file: QueueFile =
-        serde_json::from_slice(&bytes[..length]).map_err(|error| bad(format!("is damaged: {error}")))?;
-    match file.mq {
-        Some(format) if format == u64::from(FORMAT) => (),
-        Some(format) => return Err(bad(format!("is of queue format {format}; this mq knows format {FORMAT}"))),
-        None => return Err(bad("is damaged: no format number".into())),
-    }
-    let settings = Settings::from_json(&file.settings).map_err(bad)?;
+    let settings = parse_settings(&bytes[..length]).map_err(bad)?;
     Ok((settings, (stat.identity, stat.modified)))
+}
+
+/// What `queue.json` says. The error is what follows its path.
+fn parse_settings(bytes: &[u8]) -> std::result::Result<Settings, String> {
+    let file: QueueFile = serde_json::from_slice(bytes).map_err(|error| format!("is damaged: {error}"))?;
+    match file.mq {
+        Some(format) if format == u64::from(FORMAT) => Settings::from_json(&file.settings),
+        Some(format) => Err(format!("is of queue format {format}; this mq knows format {FORMAT}")),
+        None => Err("is damaged: no format number".into()),
+    }
 }
 
 /// `queue.json` for these settings.

@@ -187,6 +187,14 @@ fn decode(bytes: &[u8]) -> Option<u64> {
     text.strip_prefix("mq1 ")?.parse().ok()
 }
 
+/// What is read is read again from what is written of it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_again(bytes: &[u8]) {
+    if let Some(due) = decode(bytes) {
+        assert_eq!(decode(encode(due).as_bytes()), Some(due));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

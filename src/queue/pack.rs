@@ -184,20 +184,24 @@ impl Message {
     /// What is in it, if it is a pack that was read whole and can have this name.
     pub(super) fn packed(&self, name: &Name) -> Option<Packed<'_>> {
         let window = name.pack.map(|_| name.window())?;
-        let count = self.header.messages.filter(|&count| window.end <= count)?;
-        let (table, bodies) = self.small_body()?.split_at_checked(table_length(count))?;
-        Some(Packed { header: &self.header, table, bodies, window })
+        let packed = self.packed_whole().filter(|packed| window.end <= packed.window.end)?;
+        Some(Packed { window, ..packed })
     }
 
     /// The same for a pack that nothing has come out of, whatever its name.
     pub(super) fn packed_whole(&self) -> Option<Packed<'_>> {
-        let count = self.header.messages?;
-        let (table, bodies) = self.small_body()?.split_at_checked(table_length(count))?;
-        Some(Packed { header: &self.header, table, bodies, window: 0..count })
+        Packed::split(&self.header, self.small_body()?)
     }
 }
 
 impl<'m> Packed<'m> {
+    /// What follows the header line of a pack; `None` where it has no room for the table.
+    pub fn split(header: &'m Header, bytes: &'m [u8]) -> Option<Packed<'m>> {
+        let count = header.messages?;
+        let (table, bodies) = bytes.split_at_checked(table_length(count))?;
+        Some(Packed { header, table, bodies, window: 0..count })
+    }
+
     pub fn get(&self, index: u32) -> Held<'m> {
         let at = index as usize * ENTRY;
         let Some(line) = self.table.get(at..at + ENTRY) else { return Held::Bad(&[]) };

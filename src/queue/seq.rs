@@ -302,6 +302,14 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
     })
 }
 
+/// What is read is read again from what is written of it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_again(bytes: &[u8]) {
+    if let Some(contents) = Contents::decode(bytes) {
+        assert_eq!(Contents::decode(contents.encode().as_bytes()), Some(contents));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@ mod keys;
 mod value;
 
 pub use keys::{KEYS, Key, key};
+#[cfg(any(test, fuzzing))]
+pub(super) use value::format_size;
 pub use value::{Backoff, Rate, Room, Sync, parse_size};
 
 use serde_json::Map;

@@ -11,6 +11,9 @@ mod record;
 mod replace;
 mod resolve;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use record::parse_record;
+
 pub(super) use publish::Fresh;
 pub use publish::{OnDuplicate, Published};
 pub(super) use record::{Key, key_name, record_name};

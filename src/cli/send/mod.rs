@@ -1,5 +1,7 @@
 //! `mq send`: puts messages into a queue, from arguments, files, stdin or records, whole or not at all.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod jsonl;
 mod records;
 mod unique;

@@ -201,7 +201,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// The shortest text that [`parse_size`] reads as this.
-fn format_size(bytes: u64) -> String {
+pub(in crate::queue) fn format_size(bytes: u64) -> String {
     let mut unit = (bytes, "");
     for letter in ["K", "M", "G", "T"] {
         if unit.0 == 0 || !unit.0.is_multiple_of(1024) {

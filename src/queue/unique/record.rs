@@ -128,11 +128,16 @@ impl Record {
     pub fn expired(&self, now: Time) -> bool {
         matches!(self.until(), Until::For(length) if now >= Time::from_micros(self.taken_us).plus(length))
     }
-    fn line(&self) -> Vec<u8> {
+    pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');
         line
     }
+}
+
+/// What a file in `unique/XX/` says; `None` for one that is torn.
+pub(in crate::queue) fn parse_record(bytes: &[u8]) -> Option<Record> {
+    bytes.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok())
 }
 
 /// A record that is ours to change: open and locked.
@@ -193,7 +198,7 @@ impl Queue {
         }
         let mut bytes = vec![0; RECORD_MAX];
         let length = self.disk.read_full(file, &mut bytes, 0)?;
-        Ok(bytes[..length].strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()))
+        Ok(parse_record(&bytes[..length]))
     }
 
     /// Writes a record under its name of doubt, where there is none, or one that nobody needs. The caller holds the lock of
