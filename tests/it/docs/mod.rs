@@ -3,6 +3,7 @@
 mod examples;
 mod format;
 mod help;
+mod locks;
 mod mdoc;
 mod readme;
 pub mod shell;
