@@ -49,7 +49,7 @@ mod vigil;
 mod wait;
 mod work;
 
-use clap::Parser;
+use clap::{Args, FromArgMatches, Parser};
 use exit::Exit;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     if let Some(fd) = lease_fd() {
         crate::fs::close_on_exec(fd);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error).into(),
     };
@@ -128,4 +128,16 @@ pub fn main() -> ExitCode {
             failure::exit_of(&error).into()
         }
     }
+}
+
+/// What is right is parsed by the one command that the first word names. All else is left to the whole: it knows what to say.
+fn parse() -> Result<Cli, clap::Error> {
+    let bare = || clap::Command::new("mq").disable_help_subcommand(true);
+    let first = std::env::args_os().nth(1);
+    let alone = first.as_deref().and_then(|word| commands::alone(bare(), word.to_str()?));
+    let found = alone.and_then(|command| {
+        let matches = Globals::augment_args(command).try_get_matches().ok()?;
+        Cli::from_arg_matches(&matches).ok()
+    });
+    found.map_or_else(Cli::try_parse, Ok)
 }
