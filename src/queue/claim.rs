@@ -135,6 +135,8 @@ const BUSY_LOOKS: u32 = 20;
 /// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
 /// times ticks every few milliseconds.
 const TICK: Duration = Duration::from_millis(50);
+/// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
+const FRESH_DIR: u64 = 4096;
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
 
@@ -345,6 +347,9 @@ impl Queue {
                     return Ok((None, busy));
                 }
             }
+            if !busy && failed.is_none() {
+                self.shrink(priority, &dir);
+            }
             scout.lists.push(List { top: dir, entries });
             return Ok((None, busy));
         }
@@ -457,15 +462,30 @@ impl Queue {
                 }
             }
         }
-        scout.cursor = None;
+        let emptied = scout.cursor.take();
         if let Some(error) = failed {
             return Err(error);
         }
-        if !busy && !newest {
+        if !busy && (!newest || emptied.is_some_and(|cursor| self.outgrown(&cursor.dir))) {
             // Not empty any more, or gone, or somebody's foreign file in it: all the same to us.
             let _ = self.disk.remove_dir(parent, bucket);
         }
         Ok((None, busy))
+    }
+
+    /// Whether a directory takes more than a fresh one does: ext4 and xfs keep what it grew to, however empty it is.
+    fn outgrown(&self, dir: &Dir) -> bool {
+        self.disk.stat_dir(dir).is_ok_and(|stat| stat.size > FRESH_DIR)
+    }
+
+    /// Removes the directory of a priority that has nothing in it and has outgrown a fresh one. Never fails: rmdir(2) refuses
+    /// one that is not empty, and who moves a message into it makes it anew.
+    fn shrink(&self, priority: Priority, dir: &Dir) {
+        if self.outgrown(dir)
+            && let Ok(Some(ready)) = self.maybe_dir(Path::new(State::Ready.word()))
+        {
+            let _ = self.disk.remove_dir(&ready, priority.level().to_string());
+        }
     }
 
     /// The names of buckets in a directory, oldest first.

@@ -176,11 +176,21 @@ impl Queue {
 
     /// Opens a directory of the queue, made anew where it is gone.
     fn ensure_dir(&self, below: &Path) -> Result<Dir> {
-        match self.disk.open_dir(&self.dir, below) {
-            Err(error) if error.missing() => (),
-            opened => return Ok(opened?),
+        loop {
+            match self.disk.open_dir(&self.dir, below) {
+                Err(error) if error.missing() => (),
+                opened => return Ok(opened?),
+            }
+            self.still_here()?;
+            match self.make_dirs(below) {
+                // A claimer removed the first of them before there was anything in it.
+                Err(Error::Disk(error)) if error.missing() => (),
+                made => return made,
+            }
         }
-        self.still_here()?;
+    }
+
+    fn make_dirs(&self, below: &Path) -> Result<Dir> {
         let mut dir: Option<Dir> = None;
         for part in below {
             let parent = dir.as_ref().unwrap_or(&self.dir);

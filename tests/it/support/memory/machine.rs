@@ -115,7 +115,11 @@ impl Machine {
         let state = self.state();
         let mut tree = state.tree.clone();
         tree.sweep();
-        Machine::boot(tree, state.journal.clone(), state.now, state.boot, state.rng.clone(), state.short)
+        let next_node = state.next_node;
+        let fork = Machine::boot(tree, state.journal.clone(), state.now, state.boot, state.rng.clone(), state.short);
+        // The journal knows inodes that are gone from the tree.
+        fork.state().next_node = next_node;
+        fork
     }
 
     /// The machine after a power cut: another boot, no process, and of what was not flushed what `cut` says.

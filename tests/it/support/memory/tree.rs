@@ -48,7 +48,8 @@ impl Inode {
     pub fn size(&self) -> usize {
         match &self.what {
             What::File(bytes) => bytes.len(),
-            What::Dir(_) => 4096,
+            // As if there had been much in it once: what may be removed for that is, whenever it may be.
+            What::Dir(_) => 8192,
             What::Symlink(to) => to.as_os_str().len(),
             What::Socket => 0,
         }
