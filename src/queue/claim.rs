@@ -3,7 +3,7 @@
 use super::browse::Place;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
-use super::name::{ClaimedName, Lease, Name, Priority, RESERVE, State, Token, ready_priority};
+use super::name::{ClaimedName, Lease, Name, PRIORITIES, Priority, RESERVE, State, Token, ready_priority};
 use super::pace::{Gate, HeldBack};
 use super::pack::HeldPack;
 use super::recover::SLICE;
@@ -12,6 +12,7 @@ use super::{Queue, Sync};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -239,7 +240,11 @@ impl Queue {
             return (Some(claim), None, false);
         }
         let (mut failed, mut busy) = (None, false);
-        for priority in Priority::all() {
+        let there = match self.priorities_there() {
+            Ok(there) => there,
+            Err(error) => return (None, Some(error), false),
+        };
+        for priority in Priority::all().filter(|priority| there[usize::from(priority.level())]) {
             match self.look_at(scout, priority, lease, &mut failed) {
                 Ok((Some(claim), _)) => return (Some(claim), None, false),
                 Ok((None, skipped)) => busy |= skipped,
@@ -297,6 +302,20 @@ impl Queue {
             }
         }
         Ok(Some(Steady { ready, ready_modified, top, top_modified }))
+    }
+
+    /// By level: the priorities that have a directory. Most queues use one of ten.
+    fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
+        let mut there = [false; PRIORITIES as usize];
+        if let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? {
+            self.disk.list(&ready, |name, _| {
+                if let [level @ b'0'..=b'9'] = name.as_encoded_bytes() {
+                    there[usize::from(level - b'0')] = true;
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(there)
     }
 
     /// [`Queue::look`] at one priority. An error in one of its buckets goes into `failed`.
@@ -498,7 +517,7 @@ impl Queue {
             {
                 names.push(name.to_string());
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
         names.sort_unstable();
         Ok(names)
@@ -513,7 +532,7 @@ impl Queue {
             {
                 names.push(name.to_string());
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
         names.sort_unstable();
         Ok(names.into())
