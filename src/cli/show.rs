@@ -51,7 +51,12 @@ pub fn dead(globals: &Globals, args: &Args) -> Result<Exit> {
     show(globals, args, &scope, &first_dead, "dead")
 }
 
-type Pick = dyn Fn(&Queue) -> Result<Option<Place>>;
+/// The first in the order of delivery that is still where it was listed, read; and whether one was not.
+type Pick = dyn Fn(&Queue) -> Result<(Option<(Place, Look)>, bool)>;
+
+/// How often to go through the queue again when what was listed has moved on meanwhile. A file in a bucket that is not its
+/// own is never found where its name says, so that going on until nothing has moved would never end.
+const PASSES: u32 = 3;
 
 fn show(globals: &Globals, args: &Args, scope: &Scope, pick: &Pick, what: &str) -> Result<Exit> {
     let (queue, spot) = globals.open(&args.queue)?;
@@ -78,17 +83,19 @@ fn show(globals: &Globals, args: &Args, scope: &Scope, pick: &Pick, what: &str) 
         Ok(Act::Taken)
     };
     let shown = if args.id.is_empty() {
-        // Somebody may claim it under our eyes: then another one is next.
-        let mut next = pick(&queue)?;
-        while let Some(place) = &next
-            && matches!(one(place, None)?, Act::Gone)
-        {
-            next = pick(&queue)?;
+        let mut next = None;
+        for _ in 0..PASSES {
+            let (found, moved) = pick(&queue)?;
+            next = found;
+            if next.is_some() || !moved {
+                break;
+            }
         }
         queue.still_here()?;
-        if next.is_none() {
+        let Some((place, look)) = next else {
             return Err(Failure::new(Exit::Nothing, format!("nothing is {what} in {}", spot.label)).into());
-        }
+        };
+        one(&place, Some(look))?;
         Exit::Done
     } else {
         Select::of(&args.id).each(&queue, &spot, scope, &mut one)?.end()
@@ -98,33 +105,42 @@ fn show(globals: &Globals, args: &Args, scope: &Scope, pick: &Pick, what: &str) 
 }
 
 /// What the next claim would find, but for what is locked at this moment. What is due counts as ready: the claim moves it.
-fn next(queue: &Queue) -> Result<Option<Place>> {
-    let mut best: Option<Place> = None;
+fn next(queue: &Queue) -> Result<(Option<(Place, Look)>, bool)> {
+    let (mut best, mut moved) = first(queue, State::Ready)?;
     let order = |place: &Place| (std::cmp::Reverse(place.name.priority), place.name.bucket, place.id());
-    queue.each_place(State::Ready, |place, _| {
-        best = Some(place);
-        Ok(ControlFlow::Break(()))
-    })?;
     let now = queue.disk().now();
     queue.each_place(State::Delayed, |place, _| {
         if place.due.is_some_and(|due| due > now) {
             return Ok(ControlFlow::Break(()));
         }
-        if best.as_ref().is_none_or(|best| order(&place) < order(best)) {
-            best = Some(place);
+        if best.as_ref().is_none_or(|(best, _)| order(&place) < order(best)) {
+            match Look::at(queue, &place) {
+                Some(look) => best = Some((place, look)),
+                None => moved = true,
+            }
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(best)
+    Ok((best, moved))
 }
 
-fn first_dead(queue: &Queue) -> Result<Option<Place>> {
-    let mut first = None;
-    queue.each_place(State::Dead, |place, _| {
-        first = Some(place);
-        Ok(ControlFlow::Break(()))
+fn first_dead(queue: &Queue) -> Result<(Option<(Place, Look)>, bool)> {
+    first(queue, State::Dead)
+}
+
+fn first(queue: &Queue, state: State) -> Result<(Option<(Place, Look)>, bool)> {
+    let (mut first, mut moved) = (None, false);
+    queue.each_place(state, |place, _| match Look::at(queue, &place) {
+        Some(look) => {
+            first = Some((place, look));
+            Ok(ControlFlow::Break(()))
+        }
+        None => {
+            moved = true;
+            Ok(ControlFlow::Continue(()))
+        }
     })?;
-    Ok(first)
+    Ok((first, moved))
 }
 
 /// The JSON of a message, a line a field.
