@@ -13,6 +13,14 @@ use std::time::Duration;
 
 /// How long to wait for the lock before giving up with "try again".
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An id further ahead of the clock is no id that anybody was given: somebody made that name. Taken at its word, the last of
+/// sixteen digits would leave none for those who send, who would try it for ever. This boundary moves on faster than ids do.
+const AHEAD: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// Whether an id may have been given out, by a clock that was wrong or set back since.
+pub(super) fn believable(queue: &Queue, id: Id) -> bool {
+    id.0 < queue.disk.now().plus(AHEAD)
+}
 
 /// The counts that `stats` reports beside what it can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +150,9 @@ impl<'q> Seq<'q> {
         let length = disk.read_at(&file, &mut bytes, 0)?;
         let boot = disk.boot_id();
         let contents = match Contents::decode(&bytes[..length]) {
-            Some(contents) if !boot.is_empty() && contents.boot == boot => contents,
+            Some(contents) if !boot.is_empty() && contents.boot == boot && believable(queue, Id(contents.last)) => {
+                contents
+            }
             stale => {
                 let contents = anew(queue, stale, boot)?;
                 // The machine was started anew: a power cut may have undone one of two renames.
@@ -241,7 +251,9 @@ pub(super) fn totals(queue: &Queue) -> Result<Option<Totals>> {
 pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
     let boot = queue.disk.boot_id();
     let last = match peek(queue)? {
-        Some(contents) if !boot.is_empty() && contents.boot == boot => contents.last,
+        Some(contents) if !boot.is_empty() && contents.boot == boot && believable(queue, Id(contents.last)) => {
+            contents.last
+        }
         stale => anew(queue, stale, boot)?.last,
     };
     Ok((last > Time::default()).then_some(Id(last)))
@@ -287,14 +299,21 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
     let mut present = 0;
     for state in State::ALL {
         queue.each_file(state, |place: Place, _dir: &Dir| {
-            greatest = greatest.max(place.name.last_id().0);
+            if believable(queue, place.name.last_id()) {
+                greatest = greatest.max(place.name.last_id().0);
+            }
             present += u64::from(place.name.count());
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
     }
     let boot = if boot.is_empty() { "-".to_string() } else { boot };
     Ok(Contents {
-        last: greatest.max(stale.as_ref().map_or(Time::default(), |contents| contents.last)),
+        last: greatest.max(
+            stale
+                .as_ref()
+                .filter(|stale| believable(queue, Id(stale.last)))
+                .map_or(Time::default(), |contents| contents.last),
+        ),
         boot,
         totals: stale.map_or(Totals { sent: present, ..Totals::default() }, |contents| contents.totals),
         filling: [(Time::default(), 0); PRIORITIES as usize],

@@ -348,7 +348,8 @@ impl Check<'_, '_> {
     fn seq(&mut self) -> Result<()> {
         let queue = self.queue;
         let packed = self.packs.iter().map(twins::SeenPack::last);
-        let greatest = self.seen.iter().map(|seen| seen.id).chain(packed).max();
+        let ids = self.seen.iter().map(|seen| seen.id).chain(packed);
+        let greatest = ids.filter(|&id| seq::believable(queue, id)).max();
         if let Some(why) = seq::behind(queue, greatest)? {
             let mut detail = why.to_string();
             let mended = self.mended(&mut detail, "made anew", || seq::rebuild(queue));
