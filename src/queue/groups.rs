@@ -49,6 +49,11 @@ impl Name {
         Name { attempts: super::name::Attempts::default(), group: Some(Grouped::Message(mark)), ..self.clone() }
     }
 
+    /// Whether it is the name of a message as it stands in this group.
+    fn waits_in(&self, mark: GroupMark) -> bool {
+        self.pack.is_none() && *self == self.in_group(mark)
+    }
+
     /// The name of a ticket that stands for this message.
     pub(super) fn as_ticket(&self, mark: GroupMark) -> Name {
         Name { group: Some(Grouped::Ticket(mark)), ..self.clone() }
@@ -151,7 +156,7 @@ impl Queue {
     /// The first message of a group: the smallest id.
     pub(super) fn first_of(&self, mark: GroupMark) -> Result<Option<Spot>> {
         let Some(dir) = self.maybe_dir(&group_path(mark))? else { return Ok(None) };
-        let (mut first, buckets) = self.smallest(&dir)?;
+        let (mut first, buckets) = self.smallest(&dir, mark)?;
         let mut at: Option<Dir> = None;
         for bucket in buckets {
             // No message is older than the bucket it was put into.
@@ -162,7 +167,7 @@ impl Queue {
                 Err(error) if error.missing() => continue,
                 opened => opened?,
             };
-            match self.smallest(&below)?.0 {
+            match self.smallest(&below, mark)?.0 {
                 Some(name) if first.as_ref().is_none_or(|first| name.id < first.id) => {
                     first = Some(name);
                     at = Some(below);
@@ -178,8 +183,9 @@ impl Queue {
         Ok(first.map(|name| Spot { dir, file_name: name.to_string(), name }))
     }
 
-    /// The message with the smallest id that stands in a directory, and the buckets below it in order.
-    fn smallest(&self, dir: &Dir) -> Result<(Option<Name>, Vec<String>)> {
+    /// The message with the smallest id that stands in a directory of this group, and the buckets below it in order. A file
+    /// whose name is no message's of this group is foreign there, and nobody's turn.
+    fn smallest(&self, dir: &Dir, mark: GroupMark) -> Result<(Option<Name>, Vec<String>)> {
         let mut first: Option<Name> = None;
         let mut buckets = Vec::new();
         self.disk.list(dir, |entry, kind| {
@@ -187,7 +193,8 @@ impl Queue {
             match kind {
                 Kind::Dir if super::name::Bucket::parse(text).is_some() => buckets.push(text.to_string()),
                 Kind::File => {
-                    if let Some(name) = Name::parse(text).filter(|name| first.as_ref().is_none_or(|f| name.id < f.id)) {
+                    let ours = Name::parse(text).filter(|name| name.waits_in(mark));
+                    if let Some(name) = ours.filter(|name| first.as_ref().is_none_or(|f| name.id < f.id)) {
                         first = Some(name);
                     }
                 }
@@ -265,22 +272,24 @@ impl Queue {
         each: super::browse::Each<'_>,
     ) -> Result<ControlFlow<()>> {
         let Some(groups) = self.maybe_dir(Path::new(GROUPS))? else { return Ok(ControlFlow::Continue(())) };
-        let mut visit = |dir: &Dir, text: &str, kind: Kind| match Place::parse(State::Ready, text) {
-            Some(place) if kind == Kind::File && !out.contains(&place.id()) => each(place, dir),
+        let mut visit = |dir: &Dir, mark: GroupMark, text: &str, kind: Kind| match Place::parse(State::Ready, text) {
+            Some(place) if kind == Kind::File && place.name.waits_in(mark) && !out.contains(&place.id()) => {
+                each(place, dir)
+            }
             _ => Ok(ControlFlow::Continue(())),
         };
         let mut marks: Vec<GroupMark> = Vec::new();
         match only {
             Some(mark) => marks.push(mark),
-            None => self.disk.list(&groups, |name, _| {
-                marks.extend(name.to_str().and_then(GroupMark::parse));
+            None => self.disk.list(&groups, |name, kind| {
+                marks.extend(name.to_str().filter(|_| kind == Kind::Dir).and_then(GroupMark::parse));
                 ControlFlow::Continue(())
             })?,
         }
         marks.sort_unstable();
         for mark in marks {
             let Some(dir) = self.maybe_dir(&group_path(mark))? else { continue };
-            if self.each_sorted(&dir, |text, kind| visit(&dir, text, kind))?.is_break() {
+            if self.each_sorted(&dir, |text, kind| visit(&dir, mark, text, kind))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             for bucket in self.bucket_names(&dir)? {
@@ -288,7 +297,7 @@ impl Queue {
                     Err(error) if error.missing() => continue,
                     opened => opened?,
                 };
-                if self.each_sorted(&below, |text, kind| visit(&below, text, kind))?.is_break() {
+                if self.each_sorted(&below, |text, kind| visit(&below, mark, text, kind))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

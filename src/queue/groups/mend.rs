@@ -6,7 +6,7 @@ use super::super::name::{GROUPS, GroupMark, PARKED, Priority, State, ready_prior
 use super::super::seq::{self, Seq};
 use super::super::{Place, Queue};
 use super::group_path;
-use crate::fs::Access;
+use crate::fs::{Access, Kind};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -46,8 +46,8 @@ impl Queue {
             Ok(ControlFlow::Continue(()))
         })?;
         let mut marks = Vec::new();
-        self.disk.list(&groups, |name, _| {
-            marks.extend(name.to_str().and_then(GroupMark::parse));
+        self.disk.list(&groups, |name, kind| {
+            marks.extend(name.to_str().filter(|_| kind == Kind::Dir).and_then(GroupMark::parse));
             ControlFlow::Continue(())
         })?;
         let mut amiss = Vec::new();
