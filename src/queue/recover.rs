@@ -213,9 +213,12 @@ impl Queue {
     fn committed(&self, dir: &Dir) -> Result<bool> {
         let disk = &self.disk;
         let commit = match disk.open(dir, COMMIT, Access::Read) {
-            Err(error) if error.missing() => return Ok(false),
+            Err(error) if error.missing() || super::claim::foreign(&error) => return Ok(false),
             opened => opened?,
         };
+        if disk.stat(&commit)?.kind != Kind::File {
+            return Ok(false);
+        }
         let mut bytes = [0; 32];
         let length = disk.read_full(&commit, &mut bytes, 0)?;
         let said = std::str::from_utf8(&bytes[..length]).ok().and_then(|text| text.strip_suffix('\n'));
@@ -239,8 +242,9 @@ impl Queue {
                 continue;
             }
             let shard = disk.open_dir(dir, &shard_name)?;
-            for (part_name, _) in disk.names(&shard)? {
-                let part = part_name.to_str().and_then(Part::parse).filter(|part| part.pack.is_none());
+            for (part_name, kind) in disk.names(&shard)? {
+                let part = part_name.to_str().filter(|_| kind == Kind::File).and_then(Part::parse);
+                let part = part.filter(|part| part.pack.is_none());
                 let Some(part) = part else { continue };
                 first_is_here |= shard_name == "000000" && part.number == 0;
                 parts += 1;

@@ -10,6 +10,7 @@ use crate::queue::seq::Seq;
 use crate::queue::unique::{Fresh, Key};
 use crate::time::Time;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,15 @@ const TURN_LENGTH: Duration = Duration::from_millis(5);
 pub(in crate::queue) fn pack_part(name: &OsStr, kind: Kind) -> Option<(Part, u32)> {
     let part = name.to_str().filter(|_| kind == Kind::File).and_then(Part::parse)?;
     part.pack.map(|count| (part, count))
+}
+
+/// A directory that somebody else has put among the parts of a batch is his, and so is what keeps it there: it is left, for
+/// fsck to report, and stops nobody who looks for a message.
+fn left_to_others(removed: crate::fs::Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.is(ErrorKind::IsADirectory) || error.is(ErrorKind::DirectoryNotEmpty) => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 impl Queue {
@@ -62,6 +72,7 @@ impl Queue {
             let parts: Vec<(String, Part)> = disk
                 .names(&shard)?
                 .into_iter()
+                .filter(|(_, kind)| *kind == Kind::File)
                 .filter_map(|(name, _)| Some((name.to_str()?.to_string(), Part::parse(name.to_str()?)?)))
                 .filter(|(_, part)| part.pack.is_none())
                 .collect();
@@ -92,11 +103,11 @@ impl Queue {
                 self.wake();
                 std::thread::sleep(TURN);
             }
-            disk.remove_dir(dir, &shard_name)?;
+            left_to_others(disk.remove_dir(dir, &shard_name))?;
         }
         drop(turn);
         disk.unlink(dir, COMMIT)?;
-        Ok(disk.remove_dir(tmp, name)?)
+        left_to_others(disk.remove_dir(tmp, name))
     }
 
     /// Gives the messages of a pack their ids, and puts it where claimers look.
@@ -180,8 +191,8 @@ impl Queue {
         let disk = &self.disk;
         // `commit` goes first: a batch without its first part that still has it would look half published.
         match disk.unlink(dir, COMMIT) {
-            Err(error) if !error.missing() => return Err(error.into()),
-            _ => (),
+            Err(error) if error.missing() => (),
+            gone => left_to_others(gone)?,
         }
         for (shard_name, kind) in disk.names(dir)? {
             if kind != Kind::Dir {
@@ -196,14 +207,14 @@ impl Queue {
                 ControlFlow::Continue(())
             })?;
             for name in names {
-                failed = disk.unlink(&shard, name).err().or(failed);
+                failed = left_to_others(disk.unlink(&shard, name)).err().or(failed);
             }
             if let Some(error) = failed {
-                return Err(error.into());
+                return Err(error);
             }
-            disk.remove_dir(dir, &shard_name)?;
+            left_to_others(disk.remove_dir(dir, &shard_name))?;
         }
-        Ok(disk.remove_dir(tmp, name)?)
+        left_to_others(disk.remove_dir(tmp, name))
     }
 
     /// [`Queue::put`] for many messages: the directory they go to stays open from one to the next.
