@@ -16,6 +16,7 @@ use crate::queue::settings::Sync;
 use crate::queue::{Place, Queue};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 /// The states that a pack's messages may come to, in the order in which they are moved: those last that anybody may take.
@@ -206,6 +207,14 @@ impl Queue {
                 if looks == LOOKS {
                     return Err(Error::Held { id: place.id(), by: None });
                 }
+                if !self.any_opened()? && !self.is_home(&place)? {
+                    // Nobody brings this one home: waiting for it, a thousand times for one pack, would take minutes.
+                    let path = self.path().join(place.state.word());
+                    return Err(Error::Unknown {
+                        path,
+                        why: format!("{} is in a bucket that is not its own", place.id()),
+                    });
+                }
                 looks += 1;
                 if looks > 1 {
                     std::thread::sleep(Duration::from_millis(1));
@@ -215,6 +224,24 @@ impl Queue {
                 failed.map_or(Ok(()), Err)?;
             }
         }
+    }
+
+    /// Whether something stands in `tmp/` that came out of a pack.
+    fn any_opened(&self) -> Result<bool> {
+        let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(false) };
+        for (name, kind) in self.disk.names(&tmp)? {
+            if kind != Kind::Dir || !name.to_str().is_some_and(name::is_base32) {
+                continue;
+            }
+            let dir = match self.disk.open_dir(&tmp, Path::new(&name)) {
+                Err(error) if error.missing() => continue,
+                dir => dir?,
+            };
+            if opened(self, &dir)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_home(&self, place: &Place) -> Result<bool> {
