@@ -269,6 +269,16 @@ impl Queue {
         }
     }
 
+    /// What is written in place has no name outside of the queue, where a stranger's link would have us write to what is no
+    /// business of ours.
+    fn alone(&self, file: &crate::fs::File, stat: &Stat) -> Result<()> {
+        if stat.kind == crate::fs::Kind::File && stat.links == 1 {
+            return Ok(());
+        }
+        let why = "is no file of its own: not a regular one, or one with a second name elsewhere".into();
+        Err(Error::Unknown { path: file.path().to_path_buf(), why })
+    }
+
     fn fresh_name(&self) -> Result<String> {
         Ok(name::base32(self.disk.random()?))
     }

@@ -145,6 +145,7 @@ impl Queue {
             }
             // Lock, then look again, as everywhere: a person may have removed it.
             if super::send::same(disk, &self.dir, name::PACE, &file)? {
+                self.alone(&file, &disk.stat(&file)?)?;
                 return Ok(file);
             }
         }

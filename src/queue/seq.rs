@@ -139,7 +139,10 @@ impl<'q> Seq<'q> {
             }
             // A person may have removed or replaced it while we waited: then this is the lock of nothing.
             match disk.stat_at(&queue.dir, name::SEQ) {
-                Ok(stat) if stat.identity == disk.stat(&file)?.identity => break file,
+                Ok(stat) if stat.identity == disk.stat(&file)?.identity => {
+                    queue.alone(&file, &stat)?;
+                    break file;
+                }
                 Ok(_) => (),
                 Err(error) if error.missing() => (),
                 Err(error) => return Err(error.into()),

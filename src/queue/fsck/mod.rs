@@ -172,6 +172,8 @@ impl Check<'_, '_> {
                 self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
             } else if wanted != Some(kind) {
                 self.found(Trouble::Foreign, path, "not the kind of file that mq made", Mended::Left);
+            } else if kind == Kind::File && queue.disk.stat_at(&queue.dir, &name).is_ok_and(|stat| stat.links > 1) {
+                self.found(Trouble::Foreign, path, "it has a second name", Mended::Left);
             }
         }
         Ok(())
