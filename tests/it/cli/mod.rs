@@ -2,9 +2,11 @@
 
 mod claim;
 mod config;
+mod controls;
 mod expiry;
 mod files;
 mod groups;
+mod hostile;
 mod input;
 mod inspect;
 mod limits;

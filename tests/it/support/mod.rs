@@ -5,3 +5,4 @@ pub mod memory;
 pub mod pty;
 pub mod rng;
 pub mod sandbox;
+pub mod things;
