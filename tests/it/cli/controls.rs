@@ -29,7 +29,6 @@ fn replaced(names: &[&str], kinds: impl Iterator<Item = usize> + Clone) {
     let outside = sandbox.dir().join("outside");
     fs::create_dir_all(outside.join("dir")).unwrap();
     fs::write(outside.join("secret"), "secret").unwrap();
-    let before = seen(&outside);
     for name in names {
         for kind in kinds.clone() {
             let _ = fs::remove_dir_all(sandbox.queue("jobs"));
@@ -39,6 +38,7 @@ fn replaced(names: &[&str], kinds: impl Iterator<Item = usize> + Clone) {
             let _ = fs::remove_file(&path);
             let _ = fs::remove_dir_all(&path);
             things::plant(kind, &path, &outside);
+            let before = seen(&outside);
             for words in COMMANDS {
                 let began = Instant::now();
                 let mut child = sandbox.command(words.split(' '));

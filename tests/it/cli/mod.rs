@@ -18,6 +18,7 @@ mod records;
 mod replay;
 mod send;
 mod settle;
+mod stranger;
 mod syscalls;
 mod unique;
 mod usage;
