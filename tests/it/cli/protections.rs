@@ -1,7 +1,8 @@
 //! Protections that need a real file system, and that a queue without accidents never shows: `tests/mutants` takes them out.
 
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Ran, Sandbox};
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 #[test]
@@ -30,4 +31,68 @@ fn a_lease_is_counted_from_the_last_touch_of_the_file() {
     let fresh = sandbox.mq(["claim", "jobs", "--lease", "1h"]).ok();
     sandbox.mq(["ack", stale.trim_end()]).code(6);
     sandbox.mq(["ack", fresh.trim_end()]).ok();
+}
+
+/// A command that would go on for ever without what protects it.
+fn ends(sandbox: &Sandbox, words: &str) -> Ran {
+    let model = sandbox.command(["--version"]);
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "9", env!("CARGO_BIN_EXE_mq")]).args(words.split(' ')).env_clear();
+    command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(sandbox.dir());
+    Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap())
+}
+
+#[test]
+fn the_last_id_that_there_can_be_stops_nobody() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.send("jobs", "x");
+    let last = "9999999999999999";
+    let dead = sandbox.queue("jobs").join("dead").join(last);
+    fs::create_dir(&dead).unwrap();
+    fs::copy(sandbox.file_of("jobs", &id), dead.join(format!("{last}-{last}-4-00000"))).unwrap();
+    fs::remove_file(sandbox.queue("jobs").join("seq")).unwrap();
+    let one = ends(&sandbox, "send jobs one").ok();
+    let two = ends(&sandbox, "send jobs two").ok();
+    assert!(*id < *one && one < two && two.as_str() < last, "{id} {one} {two}");
+    ends(&sandbox, "fsck jobs --repair").one_of(&[0, 65]);
+    ends(&sandbox, "work jobs -q --drain -- cat").code(0).prints("xone\ntwo\n");
+}
+
+#[test]
+fn what_stands_where_its_name_does_not_say_is_not_looked_for_for_ever() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.mq("send jobs x --delay 1h".split(' ')).ok();
+    let file = sandbox.file_of("jobs", id.trim_end());
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let wrong = sandbox.queue("jobs").join("delayed/1000000020000000");
+    fs::create_dir(&wrong).unwrap();
+    fs::rename(&file, wrong.join(format!("1000000000000001{}", &name[16..]))).unwrap();
+    ends(&sandbox, "show jobs").code(1).says("nothing is ready");
+    // It is a message all the same.
+    ends(&sandbox, "work jobs -q --drain -- cat").code(0).prints("x\n");
+}
+
+#[test]
+fn a_foreign_file_in_a_group_is_nobodys_turn() {
+    let sandbox = Sandbox::new();
+    sandbox.mq("send jobs --group g first second".split(' ')).ok();
+    let groups = sandbox.queue("jobs").join("groups");
+    let group = fs::read_dir(&groups).unwrap().next().unwrap().unwrap().path();
+    for foreign in ["-n000007", "-gcbf29ce484222325", "-tcbf29ce484222325"] {
+        fs::write(group.join(format!("1000000000000000-1000000000000000-4-00000{foreign}")), "x").unwrap();
+    }
+    fs::write(groups.join("1000000000000000"), "x").unwrap();
+    ends(&sandbox, "work jobs -q --drain -- cat").code(0).prints("first\nsecond\n");
+    ends(&sandbox, "claim jobs").code(1);
+}
+
+#[test]
+fn a_foreign_directory_in_what_a_killed_sender_left_stops_nobody() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.send("jobs", "x");
+    let left = sandbox.queue("jobs").join("tmp/aaaaaaaaaaaaaaaaaaaaaaaaaa");
+    fs::create_dir_all(left.join("000000/foreign/file")).unwrap();
+    ends(&sandbox, "work jobs -q --drain -- cat").code(0).prints("x");
+    ends(&sandbox, "claim jobs").code(1);
+    assert!(left.join("000000/foreign/file").exists(), "{id}");
 }
