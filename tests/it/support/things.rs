@@ -54,7 +54,7 @@ pub fn plant(kind: usize, path: &Path, outside: &Path) {
         }
         7 => {
             fs::create_dir(path).unwrap();
-            symlink(outside.join("secret"), path.join(format!("1000000000000000-1000000000000000-4-00000"))).unwrap();
+            symlink(outside.join("secret"), path.join("1000000000000000-1000000000000000-4-00000")).unwrap();
         }
         8 => {
             fs::write(path, "#!/bin/sh\n").unwrap();
@@ -67,7 +67,7 @@ pub fn plant(kind: usize, path: &Path, outside: &Path) {
         }
         _ => {
             fs::write(path, "x").unwrap();
-            fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         }
     }
 }
@@ -90,6 +90,6 @@ pub fn odd_names() -> Vec<OsString> {
     .into();
     names.push(OsStr::from_bytes(b"\xff\xfe").to_os_string());
     names.push(OsString::from_vec(vec![b'1'; 255]));
-    names.push(OsString::from(format!("1000000000000000-1000000000000000-4-0000\u{0661}")));
+    names.push(OsString::from("1000000000000000-1000000000000000-4-0000\u{0661}"));
     names
 }
