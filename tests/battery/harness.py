@@ -27,8 +27,10 @@ def find_mq():
             sys.exit(f"no such binary: MQ={given}")
         return os.path.abspath(path)
     repo = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=repo, check=True)
-    return os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(repo, "target")), "release", "mq")
+    # Cargo says where it put it: the configuration names a target, which is then a part of the path.
+    build = ["cargo", "build", "--release", "--locked", "--quiet", "--message-format=json-render-diagnostics"]
+    done = subprocess.run(build, cwd=repo, check=True, stdout=subprocess.PIPE)
+    return [path for line in done.stdout.splitlines() if (path := json.loads(line).get("executable"))][-1]
 
 
 def clean_environment():
