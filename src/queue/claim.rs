@@ -152,7 +152,7 @@ impl Queue {
     /// # Errors
     /// A read error is an error, and never "nothing".
     pub fn claim(&self, scout: &mut Scout, lease: Lease) -> Result<Found> {
-        let mut looks = 0;
+        let (mut looks, mut stuck) = (0, false);
         loop {
             // What is due and can't be moved hides nothing that is ready.
             let (next_due, undue) = match self.promote_due(scout) {
@@ -178,10 +178,14 @@ impl Queue {
                 Some(_) => self.recover_some(SLICE),
                 None => self.recover_all(),
             };
-            let failed = failed.or(undue).or(left);
-            if recovered.published > 0 {
+            // What came home of something that can't all be brought home is found by one more look. Were it looked for as
+            // long as there is such a thing, that would be for ever: on a full or broken disk it stays.
+            let again = recovered.published > 0 && !stuck;
+            stuck |= left.is_some();
+            if again {
                 continue;
             }
+            let failed = failed.or(undue).or(left);
             if let Some(error) = failed {
                 return Err(error);
             }

@@ -331,3 +331,27 @@ fn no_room_for_a_record_stops_no_settling() {
     }
     assert!(refused > 0, "no record was refused");
 }
+
+/// What is opened and can't be brought home must not be looked at for ever: the other packs and messages are there to be
+/// claimed, else it is an error.
+#[test]
+fn a_step_that_fails_from_now_on_keeps_no_claim_busy_for_ever() {
+    let mut prepared = world();
+    super::packs::sent(&mut prepared);
+    for errno in [Errno::NOSPC, Errno::IO] {
+        for n in 1.. {
+            let world = prepared.fork();
+            let (disk, tape) = world.injected(Plan::FailAlikeFrom(n, errno));
+            let claimed = Queue::open(&disk, Path::new(Q))
+                .and_then(|queue| queue.claim(&mut Scout::default(), Lease::Live));
+            assert!(!matches!(claimed, Ok(Found::Nothing(_))), "{errno} at step {n}:\n{}", tape.trace());
+            drop(claimed);
+            drop(disk);
+            world.open().recover().unwrap();
+            assert_eq!(Survey::of(&world.machine, Q).wrong, [""; 0], "{errno} at step {n}:\n{}", tape.trace());
+            if !tape.struck() {
+                break;
+            }
+        }
+    }
+}

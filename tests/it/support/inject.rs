@@ -24,6 +24,8 @@ pub enum Plan {
     FailOnce(u64, Errno),
     /// This step and all that follow fail, without effect.
     FailFrom(u64, Errno),
+    /// This step and all that follow of its kind fail, without effect: what else there is to do is done.
+    FailAlikeFrom(u64, Errno),
 }
 
 /// More steps than any verb takes: beyond this the code under test is running in circles.
@@ -34,6 +36,8 @@ struct Record {
     steps: u64,
     /// The plan has taken effect.
     struck: bool,
+    /// What kind of step the one is that a [`Plan::FailAlikeFrom`] begins with.
+    kind: Option<String>,
     trace: Vec<String>,
 }
 
@@ -119,6 +123,11 @@ impl<S: Steps> Injected<S> {
             Plan::StopAfter(n) if at > n => Fate::Refused(Errno::IO),
             Plan::FailOnce(n, errno) if at == n => Fate::Refused(errno),
             Plan::FailFrom(n, errno) if at >= n => Fate::Refused(errno),
+            Plan::FailAlikeFrom(n, errno) if at >= n => {
+                let kind = what.split(' ').next().unwrap_or_default();
+                let alike = record.kind.get_or_insert_with(|| kind.to_string()) == kind;
+                if alike { Fate::Refused(errno) } else { Fate::Done }
+            }
             _ => Fate::Done,
         };
         let mark = match fate {
@@ -159,7 +168,7 @@ impl<S: Steps> Injected<S> {
                 let _ = step(&self.inner);
                 Err(Errno::IO.into())
             }
-            (Fate::Refused(errno), Plan::FailOnce(..) | Plan::FailFrom(..)) => {
+            (Fate::Refused(errno), Plan::FailOnce(..) | Plan::FailFrom(..) | Plan::FailAlikeFrom(..)) => {
                 if let Some(notice) = &self.on_failed_flush {
                     notice(file);
                 }
