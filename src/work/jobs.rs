@@ -11,6 +11,7 @@ use super::stderr::Relay;
 use super::verdict::{Exit, Stopped};
 use crate::queue::Claim;
 use crate::queue::name::Id;
+use rustix::io::retry_on_intr;
 use rustix::process::{self, Pid, Signal, WaitOptions, WaitStatus};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -193,7 +194,7 @@ impl Job {
 /// with `exec mq work` its script's.
 pub(super) fn reap() -> Option<(Pid, Exit)> {
     loop {
-        let (pid, status) = process::wait(WaitOptions::NOHANG).ok().flatten()?;
+        let (pid, status) = retry_on_intr(|| process::wait(WaitOptions::NOHANG)).ok().flatten()?;
         if let Some(exit) = exit_of(status) {
             return Some((pid, exit));
         }
