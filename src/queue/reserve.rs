@@ -1,5 +1,6 @@
-//! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise. What
-//! comes out of the pack then is done, gives its own room back, and so on: a full disk can be drained.
+//! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise, or a
+//! message can't be put back or dead-lettered for want of a directory. What comes out of the pack then is done, gives its own
+//! room back, and so on: a full disk can be drained.
 
 use super::Queue;
 use super::error::Result;
@@ -34,6 +35,20 @@ impl Queue {
             }
         }
         Ok(())
+    }
+
+    /// Takes a step that needs a little room. Where there is none, the reserve is given up for it, and it is taken again.
+    pub(super) fn with_reserve<T>(&self, mut step: impl FnMut() -> Result<T>) -> Result<T> {
+        match step() {
+            Err(error) if error.no_room() => match self.maybe_dir(Path::new(RESERVE))? {
+                Some(dir) if !self.disk.names(&dir)?.is_empty() => {
+                    self.give_reserve()?;
+                    step()
+                }
+                _ => Err(error),
+            },
+            taken => taken,
+        }
     }
 
     /// Gives the reserve up: the disk is full.

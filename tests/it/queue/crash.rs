@@ -249,7 +249,10 @@ fn errors_of_one_kind_from_any_step_on_are_errors_and_lose_nothing() {
 #[ignore = "minutes: every error at every step of every verb, of which the three tests above take a part"]
 fn every_error_of_every_step_is_an_error_and_loses_nothing() {
     fail_everywhere(Share::All, |n| {
-        ERRORS.into_iter().flat_map(|e| [Plan::FailOnce(n, e), Plan::FailFrom(n, e), Plan::FailAlikeFrom(n, e)]).collect()
+        ERRORS
+            .into_iter()
+            .flat_map(|e| [Plan::FailOnce(n, e), Plan::FailFrom(n, e), Plan::FailAlikeFrom(n, e)])
+            .collect()
     });
 }
 

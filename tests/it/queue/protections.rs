@@ -342,8 +342,8 @@ fn a_step_that_fails_from_now_on_keeps_no_claim_busy_for_ever() {
         for n in 1.. {
             let world = prepared.fork();
             let (disk, tape) = world.injected(Plan::FailAlikeFrom(n, errno));
-            let claimed = Queue::open(&disk, Path::new(Q))
-                .and_then(|queue| queue.claim(&mut Scout::default(), Lease::Live));
+            let claimed =
+                Queue::open(&disk, Path::new(Q)).and_then(|queue| queue.claim(&mut Scout::default(), Lease::Live));
             assert!(!matches!(claimed, Ok(Found::Nothing(_))), "{errno} at step {n}:\n{}", tape.trace());
             drop(claimed);
             drop(disk);
@@ -354,4 +354,30 @@ fn a_step_that_fails_from_now_on_keeps_no_claim_busy_for_ever() {
             }
         }
     }
+}
+
+#[test]
+fn a_full_disk_gives_its_reserve_for_a_dead_letter() {
+    let mut prepared = world();
+    super::packs::reserved(&mut prepared);
+    let mut refused = 0;
+    for n in 1.. {
+        let world = prepared.fork();
+        let (disk, tape) = world.injected(Plan::FailOnce(n, Errno::NOSPC));
+        let settled = Queue::open(&disk, Path::new(Q)).and_then(|queue| {
+            let claim = claim_one(&queue, Lease::Live)?;
+            let record = record(claim.attempt(), &disk);
+            claim.dead(&queue, record)
+        });
+        let trace = tape.trace();
+        let full = |line: &str| line.contains("make_dir") && line.ends_with("refused");
+        if trace.lines().any(full) && trace.contains("dead") {
+            refused += 1;
+            assert_eq!(settled.unwrap(), Settled::Dead, "no room at step {n}:\n{trace}");
+        }
+        if !tape.struck() {
+            break;
+        }
+    }
+    assert!(refused > 0, "no directory was refused");
 }
