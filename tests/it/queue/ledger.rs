@@ -5,7 +5,7 @@ use super::survey::Survey;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the sender and the consumers have been told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Told {
     /// A send has begun and not returned.
     Sending,
@@ -19,7 +19,7 @@ enum Told {
     Kept,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Entry {
     told: Told,
     uid: Option<String>,
@@ -30,14 +30,14 @@ struct Entry {
 }
 
 /// What a word on a message's state outlives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lasting {
     Kill,
     Cut,
 }
 
 /// What came between the last word and the look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Since {
     /// Nothing, or processes were killed.
     Kill,
@@ -45,7 +45,7 @@ pub enum Since {
     Cut,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Ledger {
     entries: BTreeMap<Vec<u8>, Entry>,
     /// Acks and removals were flushed before they returned.
@@ -70,6 +70,26 @@ impl Ledger {
     pub fn sent(&mut self, body: &[u8], uid: Option<&str>) {
         let entry = Entry { told: Told::Sent, uid: uid.map(str::to_string), states: None, again: false };
         self.entries.insert(body.to_vec(), entry);
+    }
+
+    /// The send of a message that was begun has returned; others may have dealt with it before.
+    pub fn published(&mut self, body: &[u8], uid: &str) {
+        let entry = self.entries.get_mut(body).expect("a message of the ledger");
+        entry.uid = Some(uid.to_string());
+        if entry.told == Told::Sending {
+            entry.told = Told::Sent;
+        }
+    }
+
+    /// An ack or a removal was refused: the message is as it was.
+    pub fn stays(&mut self, body: &[u8]) {
+        if self.entries.get(body).is_some_and(|entry| entry.told == Told::Leaving) {
+            self.tell(body, Told::Sent);
+        }
+    }
+
+    pub fn knows(&self, body: &[u8]) -> bool {
+        self.entries.contains_key(body)
     }
 
     /// A kept message is about to be sent again.

@@ -12,6 +12,7 @@ mod model;
 mod odd;
 mod pace;
 mod packs;
+mod pairs;
 mod protections;
 mod reference;
 mod retention;

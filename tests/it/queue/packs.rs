@@ -164,7 +164,7 @@ pub fn in_pieces(world: &mut World) {
 }
 
 /// Claims as many together as are wanted at once; larger packs are divided.
-fn claim_whole(queue: &Queue, most: u32) -> Result<Claim> {
+pub fn claim_whole(queue: &Queue, most: u32) -> Result<Claim> {
     let mut scout = Scout::new();
     scout.want(most, most);
     match queue.claim(&mut scout, Lease::Live)? {
@@ -175,7 +175,7 @@ fn claim_whole(queue: &Queue, most: u32) -> Result<Claim> {
 }
 
 /// The bodies of what is claimed, be it a pack or one message.
-fn bodies(claim: &Claim) -> Result<Vec<Vec<u8>>> {
+pub fn bodies(claim: &Claim) -> Result<Vec<Vec<u8>>> {
     if !claim.is_pack() {
         return Ok(vec![super::world::body_of(claim)?]);
     }

@@ -407,7 +407,7 @@ fn remove_named(world: &mut World, disk: &Disk, body: &[u8]) -> Result<()> {
     only(false, "not found")
 }
 
-fn claim(world: &mut World, disk: &Disk) -> Result<()> {
+pub fn claim(world: &mut World, disk: &Disk) -> Result<()> {
     let _ = world;
     let queue = Queue::open(disk, Path::new(Q))?;
     claim_one(&queue, Lease::Live).map(drop)
@@ -646,7 +646,7 @@ fn nack_by_receipt(world: &mut World, disk: &Disk) -> Result<()> {
     settled(world, &body, how)
 }
 
-fn dead(world: &mut World, disk: &Disk) -> Result<()> {
+pub fn dead(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let claim = claim_one(&queue, Lease::Live)?;
     let body = body_of(&claim)?;

@@ -66,11 +66,17 @@ pub struct Bystander<'q> {
 }
 
 impl World {
-    /// Two queues on a flushed disk. In one a message is leased, one is held, and two are plain.
-    pub fn new(config: Config, seed: u64) -> World {
-        let machine = Machine::on(config.store, seed);
-        let mut world = World {
-            machine,
+    /// One empty queue.
+    pub fn empty(config: Config, seed: u64) -> World {
+        let world = World::without(config, seed);
+        Queue::create(&world.machine.disk(), Path::new(Q), &world.settings()).unwrap();
+        world.machine.settle();
+        world
+    }
+
+    fn without(config: Config, seed: u64) -> World {
+        World {
+            machine: Machine::on(config.store, seed),
             config,
             ledger: Ledger::new(config.sync == "all"),
             receipts: Vec::new(),
@@ -79,7 +85,12 @@ impl World {
             holder: None,
             held: None,
             rubbish: 0,
-        };
+        }
+    }
+
+    /// Two queues on a flushed disk. In one a message is leased, one is held, and two are plain.
+    pub fn new(config: Config, seed: u64) -> World {
+        let mut world = World::without(config, seed);
         let disk = world.machine.disk();
         for path in [Q, OTHER] {
             Queue::create(&disk, Path::new(path), &world.settings()).unwrap();

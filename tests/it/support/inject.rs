@@ -69,6 +69,7 @@ impl Tape {
 
 type Notice = Box<dyn Fn(Option<&Handle>) + Send + Sync>;
 type Meanwhile = Box<dyn FnOnce() + Send>;
+type Watcher = Box<dyn Fn(u64) + Send + Sync>;
 
 pub struct Injected<S> {
     inner: S,
@@ -76,6 +77,7 @@ pub struct Injected<S> {
     tape: Tape,
     on_failed_flush: Option<Notice>,
     meanwhile: Mutex<Option<(u64, Meanwhile)>>,
+    watcher: Option<Watcher>,
 }
 
 /// How one step is to end.
@@ -88,7 +90,15 @@ enum Fate {
 impl<S: Steps> Injected<S> {
     pub fn new(inner: S, plan: Plan) -> (Injected<S>, Tape) {
         let tape = Tape::default();
-        (Injected { inner, plan, tape: tape.clone(), on_failed_flush: None, meanwhile: Mutex::new(None) }, tape)
+        let steps = Injected {
+            inner,
+            plan,
+            tape: tape.clone(),
+            on_failed_flush: None,
+            meanwhile: Mutex::new(None),
+            watcher: None,
+        };
+        (steps, tape)
     }
 
     /// Calls `notice` when a flush is made to fail: with the file, or with none for a flush of everything.
@@ -102,6 +112,11 @@ impl<S: Steps> Injected<S> {
         Injected { meanwhile: Mutex::new(Some((n, Box::new(others)))), ..self }
     }
 
+    /// Calls `watcher` before each step, with its number, for as long as the process lives.
+    pub fn watched(self, watcher: impl Fn(u64) + Send + Sync + 'static) -> Injected<S> {
+        Injected { watcher: Some(Box::new(watcher)), ..self }
+    }
+
     fn others(&self) {
         let mut waiting = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.as_ref().is_some_and(|(n, _)| self.tape.steps() + 1 == *n)
@@ -113,6 +128,11 @@ impl<S: Steps> Injected<S> {
 
     fn fate(&self, what: String) -> Fate {
         self.others();
+        if let Some(watcher) = &self.watcher
+            && !self.tape.struck()
+        {
+            watcher(self.tape.steps() + 1);
+        }
         let mut record = self.tape.0.lock().unwrap_or_else(PoisonError::into_inner);
         record.steps += 1;
         let at = record.steps;

@@ -24,21 +24,22 @@ pub enum Cut {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    change: Change,
-    at: Time,
+pub(super) struct Entry {
+    pub(super) change: Change,
+    pub(super) at: Time,
 }
 
 #[derive(Clone, Debug)]
 pub struct Journal {
-    disk: Tree,
-    log: Vec<Entry>,
+    pub(super) disk: Tree,
+    pub(super) log: Vec<Entry>,
     store: Store,
+    changes: u64,
 }
 
 impl Journal {
     pub fn new(disk: Tree, store: Store) -> Journal {
-        Journal { disk, log: Vec::new(), store }
+        Journal { disk, log: Vec::new(), store, changes: 0 }
     }
 
     pub fn store(&self) -> Store {
@@ -46,6 +47,7 @@ impl Journal {
     }
 
     pub fn record(&mut self, change: Change, at: Time) {
+        self.changes += 1;
         self.log.push(Entry { change, at });
     }
 
@@ -80,6 +82,7 @@ impl Journal {
     }
 
     fn commit(&mut self, wanted: impl Fn(&Change) -> bool) {
+        self.changes += 1;
         let disk = &mut self.disk;
         self.log.retain(|Entry { change, at }| {
             if !wanted(change) {
@@ -121,6 +124,11 @@ impl Journal {
         }
         tree.sweep();
         tree
+    }
+
+    /// Rises with each change, and with each flush.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How many changes a power cut could still take back.

@@ -2,6 +2,7 @@
 
 use super::journal::{Cut, Journal};
 use super::process::Process;
+use super::subsets::mark;
 use super::tree::{Change, Inode, Node, ROOT, Tree, What};
 use crate::support::rng::Rng;
 use mq::fs::{Disk, Free, Handle, Owner, Store};
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub rng: Rng,
     /// Reads and writes that could be short are, now and then.
     pub short: bool,
+    /// The clock goes on by itself.
+    pub ticking: bool,
     /// What statvfs(3) says.
     pub free: Free,
     next_node: u64,
@@ -74,6 +77,7 @@ impl Machine {
             boot,
             rng,
             short,
+            ticking: true,
             free: Free { bytes: 1 << 40, inodes: Some(1 << 20) },
             next_node,
             next_opening: 1,
@@ -119,6 +123,7 @@ impl Machine {
         let fork = Machine::boot(tree, state.journal.clone(), state.now, state.boot, state.rng.clone(), state.short);
         // The journal knows inodes that are gone from the tree.
         fork.state().next_node = next_node;
+        fork.state().ticking = state.ticking;
         fork
     }
 
@@ -128,6 +133,17 @@ impl Machine {
         let tree = state.journal.after(cut);
         let journal = Journal::new(tree.clone(), state.journal.store());
         Machine::boot(tree, journal, state.now, state.boot + 1, state.rng.clone(), state.short)
+    }
+
+    /// What the machine is now, to look into later.
+    pub fn moment(&self) -> Moment {
+        let state = self.state();
+        Moment { tree: state.tree.clone(), journal: state.journal.clone(), now: state.now, boot: state.boot }
+    }
+
+    /// Rises with each change, and with each flush.
+    pub fn changes(&self) -> u64 {
+        self.state().journal.changes()
     }
 
     /// How many changes a power cut could still take back.
@@ -171,6 +187,12 @@ impl Machine {
     /// Whether reads and writes are short now and then; they are on a new machine.
     pub fn set_short(&self, short: bool) {
         self.state().short = short;
+    }
+
+    /// The clock stands still from here on, and nothing is short: what is done twice is the same.
+    pub fn stand_still(&self) {
+        let mut state = self.state();
+        (state.ticking, state.short) = (false, false);
     }
 
     /// A file's contents by its path, past all steps; `None` where there is no file.
@@ -237,10 +259,46 @@ impl Machine {
     }
 }
 
+/// A machine at one moment.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    tree: Tree,
+    pub journal: Journal,
+    now: Time,
+    boot: u64,
+}
+
+impl Moment {
+    /// The tree that processes see.
+    pub fn seen(&self) -> Tree {
+        let mut tree = self.tree.clone();
+        tree.sweep();
+        tree
+    }
+
+    /// The same for two trees that no process can tell apart, at the same time to the second.
+    pub fn mark(&self, tree: &Tree) -> (u64, u64) {
+        (mark(tree), self.now.micros() / 1_000_000)
+    }
+
+    /// The time, and which boot it is.
+    pub fn clock(&self) -> (u64, u64) {
+        (self.now.micros() / 1_000_000, self.boot)
+    }
+
+    /// A machine with this tree, and no process; it will have no power cut.
+    pub fn with(&self, tree: Tree, rebooted: bool) -> Machine {
+        let journal = Journal::new(Tree::new(self.now), self.journal.store());
+        Machine::boot(tree, journal, self.now, self.boot + u64::from(rebooted), Rng::new(self.boot), false)
+    }
+}
+
 impl State {
     /// A moment passes with each look at the clock.
     pub fn tick(&mut self) -> Time {
-        self.now = self.now.plus(Duration::from_micros(1));
+        if self.ticking {
+            self.now = self.now.plus(Duration::from_micros(1));
+        }
         self.now
     }
 

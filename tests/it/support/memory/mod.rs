@@ -7,6 +7,7 @@ mod journal;
 mod machine;
 mod names;
 mod process;
+mod subsets;
 #[cfg(test)]
 mod tests;
 mod tree;
