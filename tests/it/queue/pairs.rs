@@ -88,6 +88,11 @@ const PAIRS: &[Pair] = &[
         acts: [("claim", acts::claim), ("claim a part", acts::claim_part)],
     },
     Pair {
+        name: "a pack divided and claimed whole",
+        scene: scene::packed,
+        acts: [("claim a part", acts::claim_part), ("claim whole", acts::claim_whole)],
+    },
+    Pair {
         name: "a pack opened and acknowledged",
         scene: scene::packed,
         acts: [("ack", acts::ack), ("ack whole", acts::ack_whole)],

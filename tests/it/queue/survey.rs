@@ -33,6 +33,8 @@ pub struct Survey {
     pub litter: Vec<String>,
     /// What stands where it should not, with the reason.
     pub wrong: Vec<String>,
+    /// Of these, messages that are not whole or not where they should be.
+    pub torn: Vec<String>,
     /// What stands in for the first message of a group.
     tickets: Vec<Ticket>,
 }
@@ -77,7 +79,7 @@ impl Survey {
                     let bytes = machine.read(format!("{queue}/{path}")).unwrap_or_default();
                     match seen(state, &path, &bytes) {
                         Ok(seen) => survey.messages.extend(seen),
-                        Err(why) => survey.wrong.push(format!("{path}: {why}")),
+                        Err(why) => survey.torn.push(format!("{path}: {why}")),
                     }
                 }
                 ["damaged", name] if !name.is_empty() && !name.ends_with(".why") => survey.damaged.push(path),
@@ -86,6 +88,7 @@ impl Survey {
                 _ => survey.wrong.push(format!("{path}: foreign")),
             }
         }
+        survey.wrong.extend(survey.torn.iter().cloned());
         survey.turns();
         let mut ids = BTreeMap::new();
         for seen in &survey.messages {

@@ -72,6 +72,12 @@ impl Said {
     }
 }
 
+/// Nobody takes from a living process what it holds by its lock.
+fn not_lost<T>(outcome: Result<T>) -> Result<T> {
+    assert!(!matches!(outcome, Err(Error::Lost { .. })), "it was taken from its holder");
+    outcome
+}
+
 impl Party {
     fn queue(&self) -> Result<Queue> {
         Queue::open(&self.disk, Path::new(Q))
@@ -141,7 +147,7 @@ pub fn ack(party: &Party) -> Result<()> {
     let queue = party.queue()?;
     let (claim, body, hand) = party.take(&queue, Lease::Live)?;
     drop(hand);
-    party.end(&[body], || Ok(claim.ack(&queue)? == Settled::Acked))
+    party.end(&[body], || Ok(not_lost(claim.ack(&queue))? == Settled::Acked))
 }
 
 pub fn nack(party: &Party) -> Result<()> {
@@ -150,7 +156,8 @@ pub fn nack(party: &Party) -> Result<()> {
     let record = record(&party.disk, claim.attempt(), Outcome::Exit);
     // Another one may have it before this one learns that it is free.
     drop(hand);
-    only(claim.nack(&queue, Again::Now, Counting::Counted, record)? == Settled::Ready, "not ready")?;
+    let settled = not_lost(claim.nack(&queue, Again::Now, Counting::Counted, record))?;
+    only(settled == Settled::Ready, "not ready")?;
     let durable = if party.shared.config.sync == "all" { Lasting::Cut } else { Lasting::Kill };
     party.shared.said().ledger.is_in(&body, &["ready", "claimed"], durable);
     Ok(())
@@ -256,7 +263,7 @@ pub fn ack_whole(party: &Party) -> Result<()> {
     let claim = packs::claim_whole(&queue, 3)?;
     let bodies = packs::bodies(&claim)?;
     drop(party.hold(bodies.clone()));
-    party.end(&bodies, || Ok(claim.ack(&queue)? == Settled::Acked))
+    party.end(&bodies, || Ok(not_lost(claim.ack(&queue))? == Settled::Acked))
 }
 
 pub fn claim_part(party: &Party) -> Result<()> {

@@ -15,6 +15,9 @@ use std::time::Duration;
 pub fn judge(machine: &Machine, mut ledger: Ledger, since: Since) {
     let disk = machine.disk();
     let queue = Queue::open(&disk, Path::new(Q)).expect("the queue");
+    // What has a name in a state was flushed before it got it.
+    let torn = Survey::of(machine, Q).torn;
+    assert!(torn.is_empty(), "published and not whole: {torn:#?}");
     clean(&queue);
     let survey = Survey::of(machine, Q);
     let unsure = ledger.unsure();
