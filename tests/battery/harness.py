@@ -26,11 +26,16 @@ def find_mq():
         if path is None:
             sys.exit(f"no such binary: MQ={given}")
         return os.path.abspath(path)
-    repo = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # Cargo says where it put it: the configuration names a target, which is then a part of the path.
-    build = ["cargo", "build", "--release", "--locked", "--quiet", "--message-format=json-render-diagnostics"]
-    done = subprocess.run(build, cwd=repo, check=True, stdout=subprocess.PIPE)
-    return [path for line in done.stdout.splitlines() if (path := json.loads(line).get("executable"))][-1]
+    return build(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def build(tree, environment=None):
+    """Builds a checkout, and says where cargo, which is the one to know, has put the binary."""
+    environment = {**os.environ, **(environment or {})}
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--message-format=json"]
+    told = subprocess.run(command, cwd=tree, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    paths = [json.loads(line).get("executable") for line in told.splitlines()]
+    return next(path for path in paths if path and os.path.basename(path) == "mq")
 
 
 def clean_environment():
@@ -43,6 +48,57 @@ def clean_environment():
 def skip(reason):
     print(f"skipped: {reason}")
     sys.exit(0)
+
+
+MAKE = {
+    "ext4": ["mkfs.ext4", "-q", "-F"],
+    "xfs": ["mkfs.xfs", "-q", "-f"],
+    "btrfs": ["mkfs.btrfs", "-q", "-f"],
+}
+
+
+def cannot_mount(kind):
+    """Why no file system of our own can be made here, or None."""
+    if os.geteuid() != 0:
+        return "only root may mount"
+    if kind in MAKE:
+        if not os.path.exists("/dev/loop-control"):
+            return "there are no loop devices"
+        if shutil.which(MAKE[kind][0]) is None:
+            return f"no {MAKE[kind][0]}"
+    return None
+
+
+def run(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def is_mounted(where):
+    """By the kernel's table: stat, which os.path.ismount asks, fails on a file system that was cut off."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        return any(line.split()[4] == where for line in table)
+
+
+def mount_new(kind, file, mib, where):
+    """Makes a file system of that size, in a new sparse file or in memory, and mounts it."""
+    if kind == "tmpfs":
+        run("mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "mq-battery", where)
+        return
+    with open(file, "wb") as image:
+        image.truncate(mib << 20)
+    run(*MAKE[kind], file)
+    run("mount", "-o", "loop", file, where)
+
+
+def unmount(where):
+    """Takes away what was mounted there, if anything was, though somebody may still have a file open."""
+    for _ in range(50):
+        if not is_mounted(where):
+            return
+        if subprocess.run(["umount", where], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+        time.sleep(0.05)
+    subprocess.run(["umount", "-l", where], check=False)
 
 
 def body_of(key, padding):
