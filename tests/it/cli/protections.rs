@@ -78,8 +78,9 @@ fn a_foreign_file_in_a_group_is_nobodys_turn() {
     sandbox.mq("send jobs --group g first second".split(' ')).ok();
     let groups = sandbox.queue("jobs").join("groups");
     let group = fs::read_dir(&groups).unwrap().next().unwrap().unwrap().path();
-    for foreign in ["-n000007", "-gcbf29ce484222325", "-tcbf29ce484222325"] {
-        fs::write(group.join(format!("1000000000000000-1000000000000000-4-00000{foreign}")), "x").unwrap();
+    // The pack first: a ticket that went on to it would be one that nobody takes.
+    for (number, foreign) in ["-n000007", "-gcbf29ce484222325", "-tcbf29ce484222325"].iter().enumerate() {
+        fs::write(group.join(format!("100000000000000{number}-1000000000000000-4-00000{foreign}")), "x").unwrap();
     }
     fs::write(groups.join("1000000000000000"), "x").unwrap();
     ends(&sandbox, "work jobs -q --drain -- cat").code(0).prints("first\nsecond\n");
