@@ -131,6 +131,35 @@ fn who_waited_for_a_pack_looks_again() {
     race(2, 2);
 }
 
+/// Whoever comes to a pack while another opens it, or claims it whole and is killed, finds that it is gone: nothing is wrong.
+#[test]
+fn a_pack_that_went_while_its_lock_was_waited_for_is_no_error() {
+    for most in [1, COUNT] {
+        for n in 1.. {
+            let world = world();
+            let machine = world.machine.clone();
+            let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+            let disk = Disk::new(steps.meanwhile(n, move || {
+                let queue = Queue::open(&machine.disk(), Path::new(Q)).expect("the queue");
+                drop(claimed(&queue, most));
+            }));
+            let mut places = Vec::new();
+            world
+                .open()
+                .each_place(State::Ready, |place, _| {
+                    places.extend(Some(place).filter(|place| place.in_pack.is_some()));
+                    Ok(ControlFlow::Continue(()))
+                })
+                .expect("a look");
+            let removed = open(&disk).and_then(|queue| queue.remove_packed(&places[1..2]));
+            assert!(removed.is_ok(), "{removed:?}, with the other before step {n}:\n{}", tape.trace());
+            if tape.steps() < n {
+                break;
+            }
+        }
+    }
+}
+
 /// A bit flipped, or the end cut off, anywhere in a pack: what is whole is delivered, and the rest is set aside.
 #[test]
 fn what_is_damaged_in_a_pack_costs_no_other_message() {
