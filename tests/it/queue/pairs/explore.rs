@@ -170,8 +170,7 @@ impl Race {
             again();
         }
         look.look(&|| "when both have ended".into());
-        let changing = changing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        changing
+        changing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The first is killed before step `n`, and then the second comes.

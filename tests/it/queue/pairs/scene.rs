@@ -92,5 +92,5 @@ pub fn packed(world: &mut World) {
 pub fn half_opened(world: &mut World) {
     packed(world);
     let opened = |world: &World| world.machine.files(Q).iter().any(|path| path.contains("/spent-"));
-    world.stop_when(|world, disk| verbs::claim(world, disk), opened);
+    world.stop_when(verbs::claim, opened);
 }
