@@ -13,8 +13,8 @@ const LAST: u64 = 9_999_999_999_999_999;
 
 impl Time {
     /// Later moments than 16 digits can write become the last one.
-    pub fn from_micros(micros: u64) -> Time {
-        Time(micros.min(LAST))
+    pub const fn from_micros(micros: u64) -> Time {
+        Time(if micros < LAST { micros } else { LAST })
     }
 
     pub fn micros(self) -> u64 {

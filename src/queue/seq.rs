@@ -13,13 +13,13 @@ use std::time::Duration;
 
 /// How long to wait for the lock before giving up with "try again".
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An id further ahead of the clock is no id that anybody was given: somebody made that name. Taken at its word, the last of
-/// sixteen digits would leave none for those who send, who would try it for ever. This boundary moves on faster than ids do.
-const AHEAD: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+/// Ids from here on (the year 2283) are none that anybody was given: somebody made those names. Taken at its word, the last of
+/// sixteen digits would leave none for those who send, who would try it for ever.
+const END: Time = Time::from_micros(9_900_000_000_000_000);
 
 /// Whether an id may have been given out, by a clock that was wrong or set back since.
-pub(super) fn believable(queue: &Queue, id: Id) -> bool {
-    id.0 < queue.disk.now().plus(AHEAD)
+pub(super) fn believable(id: Id) -> bool {
+    id.0 < END
 }
 
 /// The counts that `stats` reports beside what it can see.
@@ -153,9 +153,7 @@ impl<'q> Seq<'q> {
         let length = disk.read_at(&file, &mut bytes, 0)?;
         let boot = disk.boot_id();
         let contents = match Contents::decode(&bytes[..length]) {
-            Some(contents) if !boot.is_empty() && contents.boot == boot && believable(queue, Id(contents.last)) => {
-                contents
-            }
+            Some(contents) if !boot.is_empty() && contents.boot == boot && believable(Id(contents.last)) => contents,
             stale => {
                 let contents = anew(queue, stale, boot)?;
                 // The machine was started anew: a power cut may have undone one of two renames.
@@ -254,9 +252,7 @@ pub(super) fn totals(queue: &Queue) -> Result<Option<Totals>> {
 pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
     let boot = queue.disk.boot_id();
     let last = match peek(queue)? {
-        Some(contents) if !boot.is_empty() && contents.boot == boot && believable(queue, Id(contents.last)) => {
-            contents.last
-        }
+        Some(contents) if !boot.is_empty() && contents.boot == boot && believable(Id(contents.last)) => contents.last,
         stale => anew(queue, stale, boot)?.last,
     };
     Ok((last > Time::default()).then_some(Id(last)))
@@ -302,7 +298,7 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
     let mut present = 0;
     for state in State::ALL {
         queue.each_file(state, |place: Place, _dir: &Dir| {
-            if believable(queue, place.name.last_id()) {
+            if believable(place.name.last_id()) {
                 greatest = greatest.max(place.name.last_id().0);
             }
             present += u64::from(place.name.count());
@@ -312,10 +308,7 @@ fn anew(queue: &Queue, stale: Option<Contents>, boot: String) -> Result<Contents
     let boot = if boot.is_empty() { "-".to_string() } else { boot };
     Ok(Contents {
         last: greatest.max(
-            stale
-                .as_ref()
-                .filter(|stale| believable(queue, Id(stale.last)))
-                .map_or(Time::default(), |contents| contents.last),
+            stale.as_ref().filter(|stale| believable(Id(stale.last))).map_or(Time::default(), |contents| contents.last),
         ),
         boot,
         totals: stale.map_or(Totals { sent: present, ..Totals::default() }, |contents| contents.totals),

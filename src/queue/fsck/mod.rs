@@ -351,7 +351,7 @@ impl Check<'_, '_> {
         let queue = self.queue;
         let packed = self.packs.iter().map(twins::SeenPack::last);
         let ids = self.seen.iter().map(|seen| seen.id).chain(packed);
-        let greatest = ids.filter(|&id| seq::believable(queue, id)).max();
+        let greatest = ids.filter(|&id| seq::believable(id)).max();
         if let Some(why) = seq::behind(queue, greatest)? {
             let mut detail = why.to_string();
             let mended = self.mended(&mut detail, "made anew", || seq::rebuild(queue));
