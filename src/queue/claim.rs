@@ -182,10 +182,10 @@ impl Queue {
             // long as there is such a thing, that would be for ever: on a full or broken disk it stays.
             let again = recovered.published > 0 && !stuck;
             stuck |= left.is_some();
+            let failed = failed.or(undue).or(left);
             if again {
                 continue;
             }
-            let failed = failed.or(undue).or(left);
             if let Some(error) = failed {
                 return Err(error);
             }

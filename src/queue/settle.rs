@@ -393,17 +393,19 @@ impl Claim {
 
     /// The one rename out of `claimed/`, after the record of the attempt.
     pub(super) fn leave(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
+        queue.with_reserve(|| self.leave_once(queue, below, new, record))
+    }
+
+    fn leave_once(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
         let dir = queue.claimed_dir()?;
-        queue.with_reserve(|| {
-            if let Some(record) = record
-                && self.grip != Grip::Receipt
-                // Lock, then look again, before any append: a job may have acknowledged the message or moved it on.
-                && super::send::same(&queue.disk, dir, &self.name.to_string(), self.lock_file())?
-            {
-                self.append(queue, record);
-            }
-            queue.move_into(dir, &self.name.to_string(), below, new)
-        })
+        if let Some(record) = record
+            && self.grip != Grip::Receipt
+            // Lock, then look again, before any append: a job may have acknowledged the message or moved it on.
+            && super::send::same(&queue.disk, dir, &self.name.to_string(), self.lock_file())?
+        {
+            self.append(queue, record);
+        }
+        queue.move_into(dir, &self.name.to_string(), below, new)
     }
 
     /// A record that can't be written (no space, a disk error) never stops the transition.
