@@ -207,7 +207,10 @@ impl Queue {
                 if looks == LOOKS {
                     return Err(Error::Held { id: place.id(), by: None });
                 }
-                if !self.any_opened()? && !self.is_home(&place)? {
+                if !self.any_opened()?
+                    && self.find(&[place.id()].into())?.pop().is_some_and(|found| found == place)
+                    && !self.is_home(&place)?
+                {
                     // Nobody brings this one home: waiting for it, a thousand times for one pack, would take minutes.
                     let path = self.path().join(place.state.word());
                     return Err(Error::Unknown {

@@ -1,7 +1,7 @@
 //! What two processes find when they come: queues of a few messages, in which all that both do is about the same ones.
 
 use super::super::packs;
-use super::super::survey::Survey;
+use super::super::survey::{Survey, open};
 use super::super::verbs;
 use super::super::world::{Q, World, claim_one, urgent};
 use super::acts::{Said, Shared};
@@ -40,7 +40,7 @@ pub fn crashed(world: &mut World) {
     drop(claim_one(&queue, Lease::Live).unwrap());
     let whole = |world: &World| {
         let files = world.machine.files("/q/tmp");
-        files.iter().any(|path| world.machine.read(format!("/q/tmp/{path}")).is_some_and(|b| b.starts_with(b"{")))
+        files.iter().any(|path| world.machine.read(format!("/q/tmp/{path}")).is_some_and(|bytes| open(&bytes).is_ok()))
     };
     world.stop_when(|world, disk| world.send(disk, Q, b"whole", Envelope::default()), whole);
 }
