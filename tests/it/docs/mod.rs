@@ -4,7 +4,7 @@ mod examples;
 mod format;
 mod help;
 mod locks;
-mod mdoc;
+pub mod mdoc;
 mod readme;
 pub mod shell;
 mod tutorial;
