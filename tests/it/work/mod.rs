@@ -18,6 +18,7 @@ mod signals;
 mod wait;
 
 use crate::support::sandbox::Sandbox;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,14 @@ struct Beside(Child);
 impl Beside {
     fn start(sandbox: &Sandbox, args: &[&str]) -> Beside {
         let mut command = sandbox.command(args);
+        // Whoever runs the tests in the background of a script has it ignored, and a worker would take that over.
+        // SAFETY: signal(2) may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         Beside(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
