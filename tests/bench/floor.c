@@ -3,8 +3,11 @@
  *   floor jobs DIR COUNT   for each of COUNT files in DIR/ready: open, flock, rename into DIR/claimed, posix_spawn
  *                          /bin/true, wait, unlink; two at a time. The files are made before the clock starts.
  *   floor packs DIR FILE   FILE's lines in files of 1000 lines in DIR, then one syncfs
+ *   floor claims DIR COUNT for each of COUNT files in DIR/ready: open, flock, read, rename into DIR/claimed, unlink, close;
+ *                          the files are made before the clock starts
+ *   floor send DIR BODY    one file: create, write, fsync, rename into DIR. A whole process, to be timed from without
  *
- * Prints the seconds. */
+ * Prints the seconds, but for send. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
@@ -79,6 +82,36 @@ static void jobs(int count) {
     printf("%.6f\n", now() - start);
 }
 
+static void claims(int count) {
+    char from[64], to[64], body[64];
+    check(mkdir("ready", 0777) == 0 && mkdir("claimed", 0777) == 0, "mkdir");
+    for (int at = 0; at < count; at++) {
+        snprintf(from, sizeof from, "ready/%08d", at);
+        int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        check(fd >= 0 && write(fd, from, strlen(from)) > 0 && close(fd) == 0, from);
+    }
+    sync();
+    double start = now();
+    for (int at = 0; at < count; at++) {
+        snprintf(from, sizeof from, "ready/%08d", at);
+        snprintf(to, sizeof to, "claimed/%08d", at);
+        int fd = open(from, O_RDWR | O_CLOEXEC);
+        check(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0, from);
+        check(read(fd, body, sizeof body) > 0 && rename(from, to) == 0, from);
+        check(unlink(to) == 0 && close(fd) == 0, to);
+    }
+    printf("%.6f\n", now() - start);
+}
+
+static void send_one(const char *body) {
+    char name[64], sent[64];
+    snprintf(name, sizeof name, ".%d", (int)getpid());
+    snprintf(sent, sizeof sent, "%d", (int)getpid());
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    check(fd >= 0 && write(fd, body, strlen(body)) > 0, name);
+    check(fsync(fd) == 0 && rename(name, sent) == 0, name);
+}
+
 static void packs(const char *list) {
     static char buffer[1 << 20];
     FILE *in = fopen(list, "r");
@@ -118,12 +151,16 @@ static void packs(const char *list) {
 
 int main(int argc, char **argv) {
     if (argc != 4) {
-        fprintf(stderr, "usage: floor jobs DIR COUNT | floor packs DIR FILE\n");
+        fprintf(stderr, "usage: floor jobs|claims DIR COUNT | floor packs DIR FILE | floor send DIR BODY\n");
         return 2;
     }
     check(chdir(argv[2]) == 0, argv[2]);
     if (strcmp(argv[1], "jobs") == 0)
         jobs(atoi(argv[3]));
+    else if (strcmp(argv[1], "claims") == 0)
+        claims(atoi(argv[3]));
+    else if (strcmp(argv[1], "send") == 0)
+        send_one(argv[3]);
     else
         packs(argv[3]);
     return 0;
