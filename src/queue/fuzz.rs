@@ -193,14 +193,20 @@ fn repack(packed: &Packed<'_>, count: u32) {
         again.write(body);
         again.end();
     }
-    let header = pack_header(again.len());
-    let start = again.start(&header.shared(), &header.uid, header.sent_at.clone(), 0).unwrap();
-    let table = start.len() - pack::table_length(again.len());
-    let bytes = [&start[table..], again.rest()].concat();
+    let (header, bytes) = sealed(&again);
     let copy = Packed::split(&header, &bytes).unwrap();
     for (index, body) in (0..).zip(whole) {
         assert_eq!(copy.get(index), Held::Whole(body));
     }
+}
+
+/// The pack of what was put into a builder: its header, and what follows the line of that.
+fn sealed(builder: &Builder) -> (Header, Vec<u8>) {
+    let header = pack_header(builder.len());
+    let start = builder.start(&header.shared(), &header.uid, header.sent_at.clone(), 0).unwrap();
+    let table = start.len() - pack::table_length(builder.len());
+    let bytes = [&start[table..], builder.rest()].concat();
+    (header, bytes)
 }
 
 /// The table of a pack and its bodies, after a byte that says of how many messages; then the bytes as bodies, a line each.
@@ -217,10 +223,7 @@ fn pack(data: &[u8]) {
         builder.write(body);
         builder.end();
     }
-    let header = pack_header(builder.len());
-    let start = builder.start(&header.shared(), &header.uid, header.sent_at.clone(), 0).unwrap();
-    let table = start.len() - pack::table_length(builder.len());
-    let good = [&start[table..], builder.rest()].concat();
+    let (header, good) = sealed(&builder);
     let mut bytes = good.clone();
     let at =
         data.iter().fold(7_usize, |at, &byte| at.wrapping_mul(31).wrapping_add(usize::from(byte))) % (good.len() * 8);

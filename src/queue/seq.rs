@@ -83,6 +83,11 @@ impl Contents {
         text
     }
 
+    /// Whether it can be gone by: written since the machine was started, and no id that nobody was given.
+    fn holds(&self, boot: &str) -> bool {
+        !boot.is_empty() && self.boot == boot && believable(Id(self.last))
+    }
+
     fn decode(bytes: &[u8]) -> Option<Contents> {
         let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
         let (text, sum) = text.rsplit_once(' ')?;
@@ -153,7 +158,7 @@ impl<'q> Seq<'q> {
         let length = disk.read_at(&file, &mut bytes, 0)?;
         let boot = disk.boot_id();
         let contents = match Contents::decode(&bytes[..length]) {
-            Some(contents) if !boot.is_empty() && contents.boot == boot && believable(Id(contents.last)) => contents,
+            Some(contents) if contents.holds(&boot) => contents,
             stale => {
                 let contents = anew(queue, stale, boot)?;
                 // The machine was started anew: a power cut may have undone one of two renames.
@@ -252,7 +257,7 @@ pub(super) fn totals(queue: &Queue) -> Result<Option<Totals>> {
 pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
     let boot = queue.disk.boot_id();
     let last = match peek(queue)? {
-        Some(contents) if !boot.is_empty() && contents.boot == boot && believable(Id(contents.last)) => contents.last,
+        Some(contents) if contents.holds(&boot) => contents.last,
         stale => anew(queue, stale, boot)?.last,
     };
     Ok((last > Time::default()).then_some(Id(last)))

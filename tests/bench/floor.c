@@ -42,17 +42,23 @@ struct job {
     int number;
 };
 
+/* So many messages, before the clock starts. */
+static void fill(int count) {
+    char name[64];
+    check(mkdir("ready", 0777) == 0 && mkdir("claimed", 0777) == 0, "mkdir");
+    for (int at = 0; at < count; at++) {
+        snprintf(name, sizeof name, "ready/%08d", at);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        check(fd >= 0 && write(fd, name, strlen(name)) > 0 && close(fd) == 0, name);
+    }
+    sync();
+}
+
 static void jobs(int count) {
     char from[64], to[64];
     struct job running[2] = {{0, -1, 0}, {0, -1, 0}};
     char *const argv[] = {"/bin/true", NULL};
-    check(mkdir("ready", 0777) == 0 && mkdir("claimed", 0777) == 0, "mkdir");
-    for (int at = 0; at < count; at++) {
-        snprintf(from, sizeof from, "ready/%08d", at);
-        int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        check(fd >= 0 && write(fd, from, strlen(from)) > 0 && close(fd) == 0, from);
-    }
-    sync();
+    fill(count);
 
     double start = now();
     int begun = 0, ended = 0;
@@ -84,13 +90,7 @@ static void jobs(int count) {
 
 static void claims(int count) {
     char from[64], to[64], body[64];
-    check(mkdir("ready", 0777) == 0 && mkdir("claimed", 0777) == 0, "mkdir");
-    for (int at = 0; at < count; at++) {
-        snprintf(from, sizeof from, "ready/%08d", at);
-        int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        check(fd >= 0 && write(fd, from, strlen(from)) > 0 && close(fd) == 0, from);
-    }
-    sync();
+    fill(count);
     double start = now();
     for (int at = 0; at < count; at++) {
         snprintf(from, sizeof from, "ready/%08d", at);

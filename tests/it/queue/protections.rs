@@ -11,7 +11,7 @@ use crate::support::memory::Cut;
 use crate::support::sandbox::Sandbox;
 use mq::fs::{Access, Birth, Disk};
 use mq::queue::name::Lease;
-use mq::queue::{Again, Attempt, Counting, Envelope, Found, Outcome, Queue, Repair, Scout, Settled, Trouble};
+use mq::queue::{Again, Attempt, Claim, Counting, Envelope, Found, Outcome, Queue, Repair, Scout, Settled, Trouble};
 use rustix::io::Errno;
 use std::path::Path;
 use std::sync::mpsc;
@@ -310,7 +310,20 @@ fn an_attempt_leaves_one_record_whoever_is_killed() {
 
 #[test]
 fn no_room_for_a_record_stops_no_settling() {
-    let prepared = world();
+    let refused = settled_without_room(&world(), Settled::Ready, ["write_at", ""], |claim, queue, record| {
+        claim.nack(queue, Again::Now, Counting::Counted, record)
+    });
+    assert!(refused > 0, "no record was refused");
+}
+
+/// A message is claimed and settled with no room at one step after another. How often such a step was refused, beside another
+/// word in the trace, and the message settled all the same, as it had to be.
+fn settled_without_room(
+    prepared: &World,
+    end: Settled,
+    [step, seen]: [&str; 2],
+    settle: impl Fn(Claim, &Queue, Option<Attempt>) -> mq::queue::Result<Settled>,
+) -> u32 {
     let mut refused = 0;
     for n in 1.. {
         let world = prepared.fork();
@@ -318,18 +331,19 @@ fn no_room_for_a_record_stops_no_settling() {
         let settled = Queue::open(&disk, Path::new(Q)).and_then(|queue| {
             let claim = claim_one(&queue, Lease::Live)?;
             let record = record(claim.attempt(), &disk);
-            claim.nack(&queue, Again::Now, Counting::Counted, record)
+            settle(claim, &queue, record)
         });
         let trace = tape.trace();
-        if trace.lines().any(|line| line.contains("write_at") && line.ends_with("refused")) {
+        let full = |line: &str| line.contains(step) && line.ends_with("refused");
+        if trace.lines().any(full) && trace.contains(seen) {
             refused += 1;
-            assert_eq!(settled.unwrap(), Settled::Ready, "no room at step {n}:\n{trace}");
+            assert_eq!(settled.unwrap(), end, "no room at step {n}:\n{trace}");
         }
         if !tape.struck() {
             break;
         }
     }
-    assert!(refused > 0, "no record was refused");
+    refused
 }
 
 /// What is opened and can't be brought home must not be looked at for ever: the other packs and messages are there to be
@@ -360,24 +374,8 @@ fn a_step_that_fails_from_now_on_keeps_no_claim_busy_for_ever() {
 fn a_full_disk_gives_its_reserve_for_a_dead_letter() {
     let mut prepared = world();
     super::packs::reserved(&mut prepared);
-    let mut refused = 0;
-    for n in 1.. {
-        let world = prepared.fork();
-        let (disk, tape) = world.injected(Plan::FailOnce(n, Errno::NOSPC));
-        let settled = Queue::open(&disk, Path::new(Q)).and_then(|queue| {
-            let claim = claim_one(&queue, Lease::Live)?;
-            let record = record(claim.attempt(), &disk);
-            claim.dead(&queue, record)
-        });
-        let trace = tape.trace();
-        let full = |line: &str| line.contains("make_dir") && line.ends_with("refused");
-        if trace.lines().any(full) && trace.contains("dead") {
-            refused += 1;
-            assert_eq!(settled.unwrap(), Settled::Dead, "no room at step {n}:\n{trace}");
-        }
-        if !tape.struck() {
-            break;
-        }
-    }
+    let refused = settled_without_room(&prepared, Settled::Dead, ["make_dir", "dead"], |claim, queue, record| {
+        claim.dead(queue, record)
+    });
     assert!(refused > 0, "no directory was refused");
 }
