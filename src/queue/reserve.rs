@@ -16,22 +16,29 @@ impl Queue {
     /// Makes what is missing of the reserve. Whoever publishes a pack does it before.
     ///
     /// # Errors
-    /// There is no room for it, and so none for packs.
+    /// There is no room for it, and so none for packs: what was made of it just now is gone again.
     pub(super) fn keep_reserve(&self) -> Result<()> {
         let below = Path::new(RESERVE);
         if self.maybe_dir(below)?.is_some_and(|dir| self.disk.names(&dir).is_ok_and(|names| names.len() >= FILES)) {
             return Ok(());
         }
         let dir = self.ensure_dir(below)?;
-        for number in 0..FILES {
-            match self.disk.create(&dir, number.to_string(), self.file_birth()) {
-                Err(error) if error.exists() => (),
-                file => {
-                    if let Err(error) = self.disk.write_all(&file?, &[0; LENGTH], 0) {
-                        let _ = self.disk.unlink(&dir, number.to_string());
-                        return Err(error.into());
-                    }
+        let mut made = Vec::new();
+        for number in (0..FILES).map(|number| number.to_string()) {
+            let written = match self.disk.create(&dir, &number, self.file_birth()) {
+                Err(error) if error.exists() => continue,
+                Err(error) => Err(error),
+                Ok(file) => {
+                    made.push(number);
+                    self.disk.write_all(&file, &[0; LENGTH], 0)
                 }
+            };
+            if let Err(error) = written {
+                // It would take the room of those who send less.
+                for number in made {
+                    let _ = self.disk.unlink(&dir, number);
+                }
+                return Err(error.into());
             }
         }
         Ok(())

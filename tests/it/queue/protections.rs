@@ -379,3 +379,27 @@ fn a_full_disk_gives_its_reserve_for_a_dead_letter() {
     });
     assert!(refused > 0, "no directory was refused");
 }
+
+#[test]
+fn a_reserve_that_has_no_room_takes_none_from_those_who_send_less() {
+    let prepared = world();
+    let mut refused = 0;
+    for n in 1.. {
+        let mut world = prepared.fork();
+        let (disk, tape) = world.injected(Plan::FailOnce(n, Errno::NOSPC));
+        let sent = super::packs::send(&mut world, &disk, &Envelope::default());
+        let trace = tape.trace();
+        let step =
+            trace.lines().find_map(|line| line.trim_end().strip_suffix("<-- refused")).unwrap_or_default().trim();
+        let file = step.split_once(" create ").is_some_and(|(_, name)| name.len() == 1);
+        if file || step.ends_with("write_at 0, 65536 bytes") {
+            assert!(sent.is_err());
+            refused += 1;
+            assert_eq!(world.machine.files("/q/reserve"), [""; 0], "no room at step {n}:\n{trace}");
+        }
+        if !tape.struck() {
+            break;
+        }
+    }
+    assert!(refused > 0, "the reserve was never refused");
+}
