@@ -13,10 +13,13 @@
 //! plus `i`, and the uid that follows from the pack's and `first + i` ([`Uid::derived`]): `first` is 0 but in a part of a pack
 //! that was divided.
 
+mod home;
 mod open;
 mod settle;
+mod unpacked;
 
-pub(super) use open::{HeldPack, Opened, opened};
+pub(super) use home::{Opened, opened};
+pub(super) use open::HeldPack;
 pub use settle::Ending;
 
 use super::error::{Error, Result};

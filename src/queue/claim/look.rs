@@ -1,0 +1,372 @@
+//! The look for a message: which priority, which bucket and which file come first, by what was listed before where that still
+//! holds; and the removal of what is found empty.
+
+use super::{Cursor, List, Scout, Steady, Try, Wanted};
+use crate::fs::{Dir, Kind};
+use crate::queue::browse::Place;
+use crate::queue::error::{Error, Result};
+use crate::queue::name::{ClaimedName, Lease, Name, PRIORITIES, Priority, RESERVE, State, Token, ready_priority};
+use crate::queue::pace::{Gate, HeldBack};
+use crate::queue::pack::HeldPack;
+use crate::queue::settle::Claim;
+use crate::queue::{Queue, Sync};
+use crate::time::Time;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+/// What came of reaching a pack.
+enum Reached {
+    Claimed(Box<Claim>),
+    /// It is not there any more, and what was in it is: look again.
+    Opened,
+    Busy,
+    /// It is no regular file with one name.
+    Foreign,
+    TooMany,
+    HeldBack(HeldBack),
+}
+
+/// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
+/// times ticks every few milliseconds.
+const TICK: Duration = Duration::from_millis(50);
+/// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
+const FRESH_DIR: u64 = 4096;
+
+impl Queue {
+    /// Whether a pack may have been opened while the look at hand went by: for a moment its messages stand in `tmp/`, before
+    /// that they were a pack, and after it a bucket, and a list that was read in between has neither. An opening that was over
+    /// before `tmp/` was gone through has changed the list by now.
+    pub(super) fn was_opened(&self, scout: &mut Scout) -> Result<bool> {
+        let lists = std::mem::take(&mut scout.lists);
+        if self.maybe_dir(Path::new(RESERVE))?.is_none() {
+            // There has never been a pack.
+            return Ok(false);
+        }
+        for List { top, entries } in lists {
+            if self.bucket_entries(&top)? != entries {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves what is due, unless it is known that nothing is.
+    pub(super) fn promote_due(&self, scout: &mut Scout) -> Result<Option<Time>> {
+        let now = self.disk.now();
+        if scout.quiet_until.is_some_and(|until| now < until) && scout.cursor.is_some() {
+            return Ok(None);
+        }
+        let next = self.promote(now)?;
+        // Bounded, since the clock may step.
+        let quiet = now.plus(Duration::from_secs(1));
+        scout.quiet_until = Some(next.map_or(quiet, |next| next.min(quiet)));
+        Ok(next)
+    }
+
+    /// One pass over what is ready. Errors on one entry do not hide the others; the first comes back if nothing is claimed.
+    pub(super) fn look(&self, scout: &mut Scout, lease: Lease) -> (Option<Box<Claim>>, Option<Error>, bool) {
+        scout.lists.clear();
+        if let Ok(Some(claim)) = self.look_on(scout, lease) {
+            return (Some(claim), None, false);
+        }
+        let (mut failed, mut busy) = (None, false);
+        let there = match self.priorities_there() {
+            Ok(there) => there,
+            Err(error) => return (None, Some(error), false),
+        };
+        for priority in Priority::all().filter(|priority| there[usize::from(priority.level())]) {
+            match self.look_at(scout, priority, lease, &mut failed) {
+                Ok((Some(claim), _)) => return (Some(claim), None, false),
+                Ok((None, skipped)) => busy |= skipped,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+            if scout.held_back.is_some() || scout.too_many {
+                return (None, failed, busy);
+            }
+        }
+        (None, failed, busy)
+    }
+
+    /// Goes on with the bucket at hand, where two looks show that it is still the first: no list of buckets is read. Whatever
+    /// else this comes to is for the whole look to find out.
+    fn look_on(&self, scout: &mut Scout, lease: Lease) -> Result<Option<Box<Claim>>> {
+        let Some(Steady { ready, ready_modified, top, top_modified }) = scout.steady.take() else { return Ok(None) };
+        let same = |dir: &Dir, modified: Time| -> Result<bool> {
+            let stat = self.disk.stat_dir(dir)?;
+            Ok(stat.modified == modified && stat.links > 0)
+        };
+        let Some(cursor) = &mut scout.cursor else { return Ok(None) };
+        if !same(&ready, ready_modified)? || !same(&top, top_modified)? {
+            return Ok(None);
+        }
+        while let Some(name) = cursor.names.pop_front() {
+            match self.try_claim(&cursor.dir, &name, lease)? {
+                Try::Claimed(claim) => {
+                    scout.steady = Some(Steady { ready, ready_modified, top, top_modified });
+                    return Ok(Some(claim));
+                }
+                Try::Busy | Try::Gone => (),
+                Try::HeldBack(_) => {
+                    cursor.names.push_front(name);
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing can come before the first entry of a list, which was read when it had last been modified then, without
+    /// one of two directories changing.
+    fn steady(&self, priority: Priority, top: Dir, top_modified: Time) -> Result<Option<Steady>> {
+        if self.disk.now() < top_modified.plus(TICK) {
+            return Ok(None);
+        }
+        let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? else { return Ok(None) };
+        let ready_modified = self.disk.stat_dir(&ready)?.modified;
+        if self.disk.now() < ready_modified.plus(TICK) {
+            return Ok(None);
+        }
+        for higher in Priority::all().take_while(|&higher| higher != priority) {
+            if self.stands(&ready, &higher.level().to_string())? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Steady { ready, ready_modified, top, top_modified }))
+    }
+
+    /// By level: the priorities that have a directory. Most queues use one of ten.
+    fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
+        let mut there = [false; PRIORITIES as usize];
+        if let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? {
+            self.disk.list(&ready, |name, _| {
+                if let [level @ b'0'..=b'9'] = name.as_encoded_bytes() {
+                    there[usize::from(level - b'0')] = true;
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(there)
+    }
+
+    /// [`Queue::look`] at one priority. An error in one of its buckets goes into `failed`.
+    fn look_at(
+        &self,
+        scout: &mut Scout,
+        priority: Priority,
+        lease: Lease,
+        failed: &mut Option<Error>,
+    ) -> Result<(Option<Box<Claim>>, bool)> {
+        let Some(dir) = self.maybe_dir(&ready_priority(priority))? else { return Ok((None, false)) };
+        let mut busy = false;
+        // Again whenever a pack was opened: what came out of it stands where it stood.
+        'list: loop {
+            let modified = self.disk.stat_dir(&dir)?.modified;
+            let entries = self.bucket_entries(&dir)?;
+            for (at, (entry, kind)) in entries.iter().enumerate() {
+                let newest = at + 1 == entries.len();
+                let looked = match Place::parse_pack(entry).filter(|_| *kind == Kind::File) {
+                    None => self.look_in(scout, priority, &dir, entry, newest, lease),
+                    Some(pack) => match self.reach_pack(scout, &dir, &pack, lease) {
+                        Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
+                        Ok(Reached::Opened) => continue 'list,
+                        Ok(Reached::Busy) => Ok((None, true)),
+                        Ok(Reached::Foreign) => Ok((None, false)),
+                        Ok(Reached::TooMany) => {
+                            scout.too_many = true;
+                            Ok((None, false))
+                        }
+                        Ok(Reached::HeldBack(why)) => {
+                            scout.held_back = Some(why);
+                            Ok((None, false))
+                        }
+                        Err(error) => Err(error),
+                    },
+                };
+                match looked {
+                    Ok((Some(claim), _)) => {
+                        if at == 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
+                            scout.steady = self.steady(priority, dir, modified).unwrap_or(None);
+                        }
+                        return Ok((Some(claim), false));
+                    }
+                    Ok((None, skipped)) => busy |= skipped,
+                    Err(error) => *failed = failed.take().or(Some(error)),
+                }
+                if scout.held_back.is_some() || scout.too_many {
+                    return Ok((None, busy));
+                }
+            }
+            if !busy && failed.is_none() {
+                self.shrink(priority, &dir);
+            }
+            scout.lists.push(List { top: dir, entries });
+            return Ok((None, busy));
+        }
+    }
+
+    /// A pack stands where the next message is: it is claimed whole, where so many are wanted, or opened.
+    fn reach_pack(&self, scout: &Scout, dir: &Dir, pack: &Place, lease: Lease) -> Result<Reached> {
+        let Wanted { most, now } = scout.wanted;
+        let settings = &self.settings;
+        let whole = lease == Lease::Live
+            && most > 1
+            && settings.rate().is_none()
+            && settings.max_in_flight().is_none()
+            && settings.retain().is_none();
+        let most = if whole { most } else { 1 };
+        if most > now && pack.name.count() > now && pack.name.count() <= most {
+            return Ok(Reached::TooMany);
+        }
+        let message = match self.hold_pack(dir, pack)? {
+            HeldPack::Ours(message) => message,
+            HeldPack::Busy(_) => return Ok(Reached::Busy),
+            HeldPack::Gone => return Ok(Reached::Opened),
+            HeldPack::Foreign => return Ok(Reached::Foreign),
+        };
+        let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
+        let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
+        let mut front = false;
+        if !whole || expired || !intact || pack.name.count() > most {
+            match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
+                // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
+                Err(error) if error.no_room() && intact && !expired => front = true,
+                opened => return opened.map(|_| Reached::Opened),
+            }
+        }
+        let permit = match self.pass()? {
+            Gate::Open(permit) => permit,
+            Gate::Shut(why) => return Ok(Reached::HeldBack(why)),
+        };
+        if let Lease::Timed(_) = lease {
+            self.disk.touch(message.file())?;
+        }
+        let token = Token::new(self.disk.random()?);
+        let claimed =
+            ClaimedName { name: Name { attempts: pack.name.attempts.next(), ..pack.name.clone() }, lease, token };
+        match self.move_claimed(dir, &pack.file_name, &claimed) {
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(Reached::Opened);
+            }
+            moved => moved?,
+        }
+        drop(permit);
+        if settings.sync() == Sync::All {
+            self.flush(message.file(), self.claimed_dir()?)?;
+        }
+        let now = self.disk.now();
+        Ok(Reached::Claimed(Box::new(match front {
+            true => Claim::front(claimed, *message, now)?,
+            false => Claim::new(claimed, *message, now),
+        })))
+    }
+
+    fn look_in(
+        &self,
+        scout: &mut Scout,
+        priority: Priority,
+        parent: &Dir,
+        bucket: &str,
+        newest: bool,
+        lease: Lease,
+    ) -> Result<(Option<Box<Claim>>, bool)> {
+        let cached = scout.cursor.as_ref().is_some_and(|c| c.priority == priority && c.bucket == bucket);
+        if !cached {
+            scout.cursor = None;
+            let dir = match self.disk.open_dir(parent, bucket) {
+                Err(error) if error.missing() => return Ok((None, false)),
+                opened => opened?,
+            };
+            scout.cursor = Some(Cursor { priority, bucket: bucket.to_string(), dir, names: VecDeque::new() });
+        }
+        let Some(cursor) = &mut scout.cursor else { return Ok((None, false)) };
+        let mut failed = None;
+        let mut busy = false;
+        // First what is left of the last listing, then a fresh one: a bucket counts as empty only when it was just listed.
+        for fresh in [false, true] {
+            if fresh {
+                if cached {
+                    // It may have been removed and made anew since it was opened: list the one that is there now.
+                    cursor.dir = match self.disk.open_dir(parent, bucket) {
+                        Err(error) if error.missing() => break,
+                        opened => opened?,
+                    };
+                }
+                cursor.names = self.message_names(&cursor.dir)?;
+                busy = false;
+                if cursor.names.is_empty() {
+                    break;
+                }
+            }
+            while let Some(name) = cursor.names.pop_front() {
+                match self.try_claim(&cursor.dir, &name, lease) {
+                    Ok(Try::Claimed(claim)) => return Ok((Some(claim), false)),
+                    Ok(Try::Busy) => busy = true,
+                    Ok(Try::Gone) => (),
+                    Ok(Try::HeldBack(why)) => {
+                        scout.held_back = Some(why);
+                        return failed.map_or(Ok((None, busy)), Err);
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        let emptied = scout.cursor.take();
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if !busy && (!newest || emptied.is_some_and(|cursor| self.outgrown(&cursor.dir))) {
+            // Not empty any more, or gone, or somebody's foreign file in it: all the same to us.
+            let _ = self.disk.remove_dir(parent, bucket);
+        }
+        Ok((None, busy))
+    }
+
+    /// Whether a directory takes more than a fresh one does: ext4 and xfs keep what it grew to, however empty it is.
+    fn outgrown(&self, dir: &Dir) -> bool {
+        self.disk.stat_dir(dir).is_ok_and(|stat| stat.size > FRESH_DIR)
+    }
+
+    /// Removes the directory of a priority that has nothing in it and has outgrown a fresh one. Never fails: rmdir(2) refuses
+    /// one that is not empty, and who moves a message into it makes it anew.
+    fn shrink(&self, priority: Priority, dir: &Dir) {
+        if self.outgrown(dir)
+            && let Ok(Some(ready)) = self.maybe_dir(Path::new(State::Ready.word()))
+        {
+            let _ = self.disk.remove_dir(&ready, priority.level().to_string());
+        }
+    }
+
+    /// The names of buckets in a directory, oldest first.
+    pub(in crate::queue) fn bucket_names(&self, dir: &Dir) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str()
+                && kind == Kind::Dir
+                && crate::queue::name::Bucket::parse(name).is_some()
+            {
+                names.push(name.to_string());
+            }
+            ControlFlow::Continue(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn message_names(&self, dir: &Dir) -> Result<VecDeque<String>> {
+        let mut names = Vec::new();
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str()
+                && kind == Kind::File
+                && Name::parse(name).is_some_and(|name| name.pack.is_none())
+            {
+                names.push(name.to_string());
+            }
+            ControlFlow::Continue(())
+        })?;
+        names.sort_unstable();
+        Ok(names.into())
+    }
+}
