@@ -63,6 +63,13 @@ impl Place {
 /// How many names are sorted at once: a directory with more is read several times, so that memory stays bounded.
 const SORTED_AT_ONCE: usize = 32 << 10;
 
+/// In which order the names of a bucket are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Delivery,
+    Any,
+}
+
 /// What is done with each message or pack; a break ends it.
 pub(super) type Each<'e> = &'e mut dyn FnMut(Place, &Dir) -> Result<ControlFlow<()>>;
 
@@ -85,11 +92,16 @@ impl Queue {
 
     /// [`Queue::each_place`], with a pack as one.
     pub fn each_file(&self, state: State, mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
-        self.every_file(state, &mut each)
+        self.every_file(state, Order::Delivery, &mut each)
+    }
+
+    /// [`Queue::each_file`] in any order within a bucket: for counting, which asks for none.
+    pub(super) fn each_file_unsorted(&self, state: State, each: Each<'_>) -> Result<()> {
+        self.every_file(state, Order::Any, each)
     }
 
     /// [`Queue::each_file`], once in the program and not once for each who calls it: some 20 KB each.
-    fn every_file(&self, state: State, each: Each<'_>) -> Result<()> {
+    fn every_file(&self, state: State, order: Order, each: Each<'_>) -> Result<()> {
         let tops = match state {
             State::Ready => Priority::all().map(ready_priority).collect(),
             _ => vec![state.word().into()],
@@ -102,14 +114,14 @@ impl Queue {
         for top in tops {
             let Some(top) = self.maybe_dir(&top)? else { continue };
             if matches!(state, State::Claimed | State::Damaged) {
-                let _ = self.each_in(state, &top, &mut each)?;
+                let _ = self.each_in(state, order, &top, &mut each)?;
                 continue;
             }
             for (name, kind) in self.bucket_entries(&top)? {
                 let walked = match kind {
                     Kind::Dir => match self.disk.open_dir(&top, &name) {
                         Err(error) if error.missing() => continue,
-                        opened => self.each_in(state, &opened?, &mut each)?,
+                        opened => self.each_in(state, order, &opened?, &mut each)?,
                     },
                     _ if state == State::Ready => match Place::parse_pack(&name) {
                         Some(pack) => each(pack, &top)?,
@@ -175,7 +187,7 @@ impl Queue {
             let Some(name) = name.to_str() else { return ControlFlow::Continue(()) };
             let ours = match kind {
                 Kind::Dir => name::Bucket::parse(name).is_some(),
-                Kind::File => Place::parse_pack(name).is_some(),
+                Kind::File => Name::parse(name).is_some_and(|name| name.pack.is_some()),
                 _ => false,
             };
             if ours {
@@ -187,11 +199,33 @@ impl Queue {
         Ok(entries)
     }
 
-    pub(super) fn each_in(&self, state: State, dir: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
-        self.each_sorted(dir, |file_name, kind| match Place::parse(state, file_name) {
+    pub(super) fn each_in(&self, state: State, order: Order, dir: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
+        let mut each = |file_name: &str, kind| match Place::parse(state, file_name) {
             Some(place) if kind == Kind::File => each(place, dir),
             _ => Ok(ControlFlow::Continue(())),
-        })
+        };
+        match order {
+            Order::Delivery => self.every_sorted(dir, &mut each),
+            Order::Any => self.every_unsorted(dir, &mut each),
+        }
+    }
+
+    fn every_unsorted(
+        &self,
+        dir: &Dir,
+        each: &mut dyn FnMut(&str, Kind) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let mut came = Ok(ControlFlow::Continue(()));
+        self.disk.list(dir, |name, kind| {
+            if let Some(name) = name.to_str() {
+                came = each(name, kind);
+            }
+            match came {
+                Ok(flow) => flow,
+                Err(_) => ControlFlow::Break(()),
+            }
+        })?;
+        came
     }
 
     /// Every name of a directory in text order, in bounded memory: the smallest so many names, then the next ones.
@@ -210,24 +244,32 @@ impl Queue {
     ) -> Result<ControlFlow<()>> {
         let mut after: Option<String> = None;
         loop {
+            // Gathered as they come; a heap only where there are too many.
+            let mut all: Vec<(String, Kind)> = Vec::new();
             let mut smallest: BinaryHeap<(String, Kind)> = BinaryHeap::new();
-            let mut more = false;
             self.disk.list(dir, |name, kind| {
                 let Some(name) = name.to_str() else { return ControlFlow::Continue(()) };
                 if after.as_deref().is_some_and(|after| name <= after) {
                     return ControlFlow::Continue(());
                 }
-                if smallest.len() == SORTED_AT_ONCE {
-                    more = true;
-                    match smallest.peek() {
-                        Some((largest, _)) if name < largest.as_str() => smallest.pop(),
-                        _ => return ControlFlow::Continue(()),
-                    };
+                if all.len() == SORTED_AT_ONCE {
+                    smallest = std::mem::take(&mut all).into();
                 }
-                smallest.push((name.to_string(), kind));
+                if smallest.is_empty() {
+                    all.push((name.to_string(), kind));
+                } else if smallest.peek().is_some_and(|(largest, _)| name < largest.as_str()) {
+                    smallest.pop();
+                    smallest.push((name.to_string(), kind));
+                }
                 ControlFlow::Continue(())
             })?;
-            let sorted = smallest.into_sorted_vec();
+            let more = !smallest.is_empty();
+            let sorted = if more {
+                smallest.into_sorted_vec()
+            } else {
+                all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+                all
+            };
             for (name, kind) in &sorted {
                 if each(name, *kind)?.is_break() {
                     return Ok(ControlFlow::Break(()));

@@ -338,12 +338,14 @@ impl Name {
     }
 
     fn parse_start(text: &str) -> Option<(Name, &str)> {
-        let fixed = text.get(..41)?;
-        let mut parts = fixed.split('-');
-        let id = Id::parse(parts.next()?)?;
-        let bucket = Bucket::parse(parts.next()?)?;
-        let priority = Priority::new(u8::try_from(digits(parts.next()?, 1)?).ok()?)?;
-        let attempts = Attempts::new(u32::try_from(digits(parts.next()?, 5)?).ok()?);
+        // Fixed width: ID-BUCKET-P-AAAAA.
+        if [16, 33, 35].iter().any(|&at| text.as_bytes().get(at) != Some(&b'-')) {
+            return None;
+        }
+        let id = Id::parse(text.get(..16)?)?;
+        let bucket = Bucket::parse(text.get(17..33)?)?;
+        let priority = Priority::new(u8::try_from(digits(text.get(34..35)?, 1)?).ok()?)?;
+        let attempts = Attempts::new(u32::try_from(digits(text.get(36..41)?, 5)?).ok()?);
         let rest = &text[41..];
         let marked = |rest: &str| GroupMark::parse(rest.get(2..18)?);
         let (group, rest) = match rest.get(..2) {
@@ -356,7 +358,7 @@ impl Name {
             Some(counted) => (Some(parse_count(counted.get(..6)?)?), &counted[6..]),
             None => (None, rest),
         };
-        parts.next().is_none().then_some((Name { id, bucket, priority, attempts, group, pack }, rest))
+        Some((Name { id, bucket, priority, attempts, group, pack }, rest))
     }
 
     /// How many messages the file of this name has.
@@ -483,9 +485,16 @@ fn parse_count(text: &str) -> Option<u32> {
     digits(text, 6).filter(|&count| count > 0).and_then(|count| u32::try_from(count).ok())
 }
 
-/// Only ASCII digits, exactly so many.
+/// Only ASCII digits, exactly so many, and no more than a `u64` holds for certain.
 fn digits(text: &str, width: usize) -> Option<u64> {
-    (text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+    debug_assert!(width < 20);
+    let (mut number, mut foreign) = (0_u64, false);
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        foreign |= digit > 9;
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    (text.len() == width && !foreign).then_some(number)
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ use super::message::Message;
 use super::name::{Bucket, Name};
 use std::ops::Range;
 
-/// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 600 names.
-pub const PACK_MOST: u32 = 16_384;
+/// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 300 names.
+pub const PACK_MOST: u32 = 32_768;
 /// Nor with more bytes of bodies, give or take one: a pack is read whole into memory.
 pub(super) const MOST_BYTES: usize = 4 << 20;
 /// Fewer than so many are sent as files of their own, which need no opening; nor are packs divided into smaller ones.

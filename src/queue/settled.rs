@@ -1,7 +1,7 @@
 //! What became of messages that somebody waits for. Reads names and `seq`; changes nothing, locks nothing.
 
 use super::Queue;
-use super::browse::Place;
+use super::browse::{Order, Place};
 use super::error::Result;
 use super::name::{Id, State, home};
 use super::seq;
@@ -139,7 +139,7 @@ impl Queue {
                     let homes: BTreeSet<PathBuf> = missing.values().map(|it| home(state, &it.name, None)).collect();
                     for below in homes {
                         if let Some(dir) = self.maybe_dir(&below)? {
-                            let _ = self.each_in(state, &dir, &mut each)?;
+                            let _ = self.each_in(state, Order::Delivery, &dir, &mut each)?;
                         }
                     }
                 } else {

@@ -2,7 +2,7 @@
 
 use super::Queue;
 use super::error::Result;
-use super::name::{State, WHY};
+use super::name::{Bucket, State, WHY};
 use super::pause::Pause;
 use super::seq;
 use crate::fs::Dir;
@@ -10,6 +10,11 @@ use crate::time::Time;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
+
+/// So many ready messages of a bucket are looked at for their age.
+const SAMPLED: usize = 32;
+/// And then one in so many.
+const SAMPLE: usize = 32;
 
 /// Counts and ages. A message that moves while they are taken may be counted twice or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,14 +63,24 @@ impl Queue {
     }
 
     /// How many messages are in a state, and since when the first of them has been. Names are counted; of their files only
-    /// as many are looked at as could be older than the oldest found: a message came to its state after its id.
+    /// as many are looked at as could be older than the oldest found: a message came to its state after its id. Of the
+    /// messages that came out of a pack all could be, and all came at once: of a bucket of ready ones some are looked at
+    /// ([`SAMPLED`], [`SAMPLE`]) as they come.
     fn count(&self, state: State, now: Time) -> Result<(u64, Option<Duration>)> {
         let aged = matches!(state, State::Ready | State::Claimed | State::Dead);
         let mut count = 0;
         let mut oldest: Option<Time> = None;
-        self.each_file(state, |place, dir: &Dir| {
+        let mut looked: Option<(Bucket, usize)> = None;
+        self.each_file_unsorted(state, &mut |place, dir: &Dir| {
             count += u64::from(place.name.count());
             if aged && oldest.is_none_or(|oldest| place.id().time() < oldest) {
+                if state == State::Ready {
+                    let before = looked.filter(|(bucket, _)| *bucket == place.name.bucket).map_or(0, |(_, times)| times);
+                    looked = Some((place.name.bucket, before + 1));
+                    if before >= SAMPLED && !before.is_multiple_of(SAMPLE) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                }
                 match self.disk.stat_at(dir, &place.file_name) {
                     Ok(stat) => oldest = Some(oldest.map_or(stat.changed, |oldest| oldest.min(stat.changed))),
                     Err(error) if error.missing() => (),

@@ -186,7 +186,7 @@ impl Queue {
                 };
                 match looked {
                     Ok((Some(claim), _)) => {
-                        if at == 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
+                        if at == 0 && scout.claims > 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
                             scout.steady = self.steady(priority, dir, modified).unwrap_or(None);
                         }
                         return Ok((Some(claim), false));
@@ -226,12 +226,13 @@ impl Queue {
             HeldPack::Foreign => return Ok(Reached::Foreign),
         };
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
-        let intact = message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
+        // Each message is checked when it comes out: all of them only where they are claimed together.
+        let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
         let mut front = false;
-        if !whole || expired || !intact || pack.name.count() > most {
+        if !whole || expired || pack.name.count() > most || !intact() {
             match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
                 // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
-                Err(error) if error.no_room() && intact && !expired => front = true,
+                Err(error) if error.no_room() && !expired && intact() => front = true,
                 opened => return opened.map(|_| Reached::Opened),
             }
         }
