@@ -1,6 +1,7 @@
 //! Claiming: the oldest message of the highest priority that nobody holds becomes ours, by a lock and one rename.
 
 mod look;
+mod names;
 
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
@@ -11,7 +12,7 @@ use super::settle::Claim;
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::Time;
-use std::collections::VecDeque;
+use names::Names;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ struct Cursor {
     priority: Priority,
     bucket: String,
     dir: Dir,
-    names: VecDeque<String>,
+    names: Names,
 }
 
 /// While these directories have not changed, nothing goes before what the cursor has.
@@ -113,7 +114,10 @@ impl Scout {
 pub(super) enum Try {
     Claimed(Box<Claim>),
     Busy,
+    /// Somebody was faster.
     Gone,
+    /// It is none that anybody can claim: foreign, or ended here and now.
+    Unfit,
     HeldBack(HeldBack),
 }
 
@@ -191,14 +195,14 @@ impl Queue {
 
     fn try_claim(&self, dir: &Dir, file_name: &str, lease: Lease) -> Result<Try> {
         let disk = &self.disk;
-        let Some(name) = Name::parse(file_name) else { return Ok(Try::Gone) };
+        let Some(name) = Name::parse(file_name) else { return Ok(Try::Unfit) };
         if let Some(mark) = name.ticket_of() {
             return self.try_ticket(dir, file_name, &name, mark, lease);
         }
         let file = match disk.open(dir, file_name, Access::Write) {
             Err(error) if error.missing() => return Ok(Try::Gone),
             // A link, a socket, a directory: foreign, left alone, and reported by fsck.
-            Err(error) if foreign(&error) => return Ok(Try::Gone),
+            Err(error) if foreign(&error) => return Ok(Try::Unfit),
             opened => opened?,
         };
         if !disk.try_lock(&file)? {
@@ -216,17 +220,17 @@ impl Queue {
             Content::Message(message) if message.header.messages.is_some() => {
                 let _lock = message.into_file();
                 let why = "it is a pack, and its name is that of one message";
-                return self.set_aside(dir, file_name, why).map(|()| Try::Gone);
+                return self.set_aside(dir, file_name, why).map(|()| Try::Unfit);
             }
             Content::Message(message) => message,
             Content::Unknown(why) => return Err(Error::Unknown { path: dir.path().join(file_name), why }),
             Content::Placeholder(_lock) => {
-                return self.set_aside(dir, file_name, "it was never finished").map(|()| Try::Gone);
+                return self.set_aside(dir, file_name, "it was never finished").map(|()| Try::Unfit);
             }
-            Content::Bad(_lock, why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Gone),
+            Content::Bad(_lock, why) => return self.set_aside(dir, file_name, &why).map(|()| Try::Unfit),
         };
         if self.expired(&message)? {
-            return self.expire(dir, file_name, &name, &message).map(|()| Try::Gone);
+            return self.expire(dir, file_name, &name, &message).map(|()| Try::Unfit);
         }
         let permit = match self.pass()? {
             Gate::Open(permit) => permit,

@@ -75,7 +75,8 @@ impl Queue {
             count += u64::from(place.name.count());
             if aged && oldest.is_none_or(|oldest| place.id().time() < oldest) {
                 if state == State::Ready {
-                    let before = looked.filter(|(bucket, _)| *bucket == place.name.bucket).map_or(0, |(_, times)| times);
+                    let before =
+                        looked.filter(|(bucket, _)| *bucket == place.name.bucket).map_or(0, |(_, times)| times);
                     looked = Some((place.name.bucket, before + 1));
                     if before >= SAMPLED && !before.is_multiple_of(SAMPLE) {
                         return Ok(ControlFlow::Continue(()));

@@ -1,6 +1,7 @@
 //! The look for a message: which priority, which bucket and which file come first, by what was listed before where that still
 //! holds; and the removal of what is found empty.
 
+use super::names::Names;
 use super::{Cursor, List, Scout, Steady, Try, Wanted};
 use crate::fs::{Dir, Kind};
 use crate::queue::browse::Place;
@@ -11,7 +12,6 @@ use crate::queue::pack::HeldPack;
 use crate::queue::settle::Claim;
 use crate::queue::{Queue, Sync};
 use crate::time::Time;
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +28,8 @@ enum Reached {
     HeldBack(HeldBack),
 }
 
+/// After so many listings of a bucket that some names were left out of, none is.
+const LISTS: u32 = 3;
 /// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
 /// times ticks every few milliseconds.
 const TICK: Duration = Duration::from_millis(50);
@@ -101,15 +103,17 @@ impl Queue {
         if !same(&ready, ready_modified)? || !same(&top, top_modified)? {
             return Ok(None);
         }
-        while let Some(name) = cursor.names.pop_front() {
+        while let Some(name) = cursor.names.next() {
             match self.try_claim(&cursor.dir, &name, lease)? {
                 Try::Claimed(claim) => {
+                    cursor.names.was_there();
                     scout.steady = Some(Steady { ready, ready_modified, top, top_modified });
                     return Ok(Some(claim));
                 }
-                Try::Busy | Try::Gone => (),
+                Try::Busy | Try::Gone => cursor.names.was_taken(),
+                Try::Unfit => (),
                 Try::HeldBack(_) => {
-                    cursor.names.push_front(name);
+                    cursor.names.put_back(name);
                     return Ok(None);
                 }
             }
@@ -186,7 +190,10 @@ impl Queue {
                 };
                 match looked {
                     Ok((Some(claim), _)) => {
-                        if at == 0 && scout.claims > 0 && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty()) {
+                        if at == 0
+                            && scout.claims > 0
+                            && scout.cursor.as_ref().is_some_and(|cursor| !cursor.names.is_empty())
+                        {
                             scout.steady = self.steady(priority, dir, modified).unwrap_or(None);
                         }
                         return Ok((Some(claim), false));
@@ -280,14 +287,17 @@ impl Queue {
                 Err(error) if error.missing() => return Ok((None, false)),
                 opened => opened?,
             };
-            scout.cursor = Some(Cursor { priority, bucket: bucket.to_string(), dir, names: VecDeque::new() });
+            scout.cursor = Some(Cursor { priority, bucket: bucket.to_string(), dir, names: Names::default() });
         }
         let Some(cursor) = &mut scout.cursor else { return Ok((None, false)) };
         let mut failed = None;
         let mut busy = false;
-        // First what is left of the last listing, then a fresh one: a bucket counts as empty only when it was just listed.
-        for fresh in [false, true] {
-            if fresh {
+        // First what is left of the last listing, then a fresh one: a bucket counts as empty only when it was just listed, and
+        // all of the list was tried.
+        let mut listed = 0_u32;
+        while listed < 2 || cursor.names.left_out() {
+            listed += 1;
+            if listed > 1 {
                 if cached {
                     // It may have been removed and made anew since it was opened: list the one that is there now.
                     cursor.dir = match self.disk.open_dir(parent, bucket) {
@@ -295,17 +305,24 @@ impl Queue {
                         opened => opened?,
                     };
                 }
-                cursor.names = self.message_names(&cursor.dir)?;
+                cursor.names = Names::new(self.message_names(&cursor.dir)?, listed > LISTS);
                 busy = false;
                 if cursor.names.is_empty() {
                     break;
                 }
             }
-            while let Some(name) = cursor.names.pop_front() {
+            while let Some(name) = cursor.names.next() {
                 match self.try_claim(&cursor.dir, &name, lease) {
-                    Ok(Try::Claimed(claim)) => return Ok((Some(claim), false)),
-                    Ok(Try::Busy) => busy = true,
-                    Ok(Try::Gone) => (),
+                    Ok(Try::Claimed(claim)) => {
+                        cursor.names.was_there();
+                        return Ok((Some(claim), false));
+                    }
+                    Ok(Try::Busy) => {
+                        busy = true;
+                        cursor.names.was_taken();
+                    }
+                    Ok(Try::Gone) => cursor.names.was_taken(),
+                    Ok(Try::Unfit) => (),
                     Ok(Try::HeldBack(why)) => {
                         scout.held_back = Some(why);
                         return failed.map_or(Ok((None, busy)), Err);
@@ -356,7 +373,7 @@ impl Queue {
         Ok(names)
     }
 
-    fn message_names(&self, dir: &Dir) -> Result<VecDeque<String>> {
+    fn message_names(&self, dir: &Dir) -> Result<Vec<String>> {
         let mut names = Vec::new();
         self.disk.list(dir, |name, kind| {
             if let Some(name) = name.to_str()
@@ -368,6 +385,6 @@ impl Queue {
             ControlFlow::Continue(())
         })?;
         names.sort_unstable();
-        Ok(names.into())
+        Ok(names)
     }
 }
