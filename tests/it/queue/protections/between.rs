@@ -298,3 +298,36 @@ fn who_pauses_and_sees_nothing_claimed_knows_that_nobody_works() {
         assert!(kept.is_none() || seen > held, "paused before step {n}, and the claim not seen:\n{}", tape.trace());
     }
 }
+
+#[test]
+fn who_passes_over_names_that_others_took_finds_the_one_they_left() {
+    let mut prepared = World::empty(super::PLAIN, 1);
+    let disk = prepared.machine.disk();
+    let bodies = ["0", "1", "2", "3", "4", "5"].map(|body| (body.as_bytes(), Envelope::default()));
+    prepared.send_batch(&disk, &bodies).unwrap();
+    let path = seen(&prepared, b"3").path;
+    for n in 1.. {
+        let world = prepared.fork();
+        let path = path.clone();
+        let (disk, tape) = interrupted(&world, n, move |disk| {
+            // One is ready all the time, between others that are gone when the interrupted one has listed all of them: it
+            // has passed over this one when it finds the next gone.
+            let (bucket, name) = path.rsplit_once('/').unwrap();
+            let dir = disk.open_queue(Path::new(&format!("{Q}/{bucket}"))).unwrap();
+            let left = disk.open(&dir, name, Access::Write).unwrap();
+            if !disk.try_lock(&left).unwrap() {
+                return;
+            }
+            let queue = open(disk);
+            let mut scout = Scout::new();
+            while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+                claim.ack(&queue).unwrap();
+            }
+        });
+        let found = open(&disk).claim(&mut Scout::new(), Lease::Live).unwrap();
+        assert!(matches!(found, Found::Claim(_)), "{found:?}, with the others before step {n}:\n{}", tape.trace());
+        if tape.steps() < n {
+            break;
+        }
+    }
+}
