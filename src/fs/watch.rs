@@ -79,6 +79,7 @@ mod linux {
             let mut noticed = Noticed::default();
             let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
             let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+            // One read, as long as it was not full: what comes after it wakes the next wait.
             while let Ok(event) = reader.next() {
                 let flags = event.events();
                 if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED) {
@@ -89,6 +90,9 @@ mod linux {
                     noticed.closed = true;
                 } else {
                     noticed.wake = true;
+                }
+                if reader.is_buffer_empty() {
+                    break;
                 }
             }
             noticed

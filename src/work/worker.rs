@@ -20,7 +20,7 @@ use super::start::Starter;
 use super::stderr::{CHUNK, Relay};
 use super::verdict::Stopped;
 use super::{Ended, Totals, Why};
-use crate::fs::Watch;
+use crate::fs::{Noticed, Watch};
 use crate::queue::name::Lease;
 use crate::queue::{Claim, Error, Found, HeldBack, Nothing, Queue, Scout};
 use crate::time::Time;
@@ -76,6 +76,7 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         watch_at: now + POLL,
         cancel_at: now,
         listen_at: now,
+        noticed: Noticed::default(),
         probe: None,
         until: options.until.time.and_then(|time| now.checked_add(time)),
         handled: 0,
@@ -119,6 +120,8 @@ struct Worker<'w> {
     cancel_at: Instant,
     /// While nothing can be claimed: what happens in the queue is not heard before then.
     listen_at: Instant,
+    /// What has happened in the queue since the last look.
+    noticed: Noticed,
     /// A claimed message was closed, and may be free soon: how long after the next look to look again.
     probe: Option<Duration>,
     /// The end of `--for`.
@@ -259,6 +262,10 @@ impl Worker<'_> {
         }
         self.pause_told = false;
         self.want();
+        let Noticed { wake, closed, gone } = std::mem::take(&mut self.noticed);
+        if wake && !closed && !gone && self.probe.is_none() && self.options.until.drain.is_none() {
+            self.scout.glance();
+        }
         match self.queue.claim(&mut self.scout, Lease::Live)? {
             Found::Claim(claim) => self.queue.unless_paused(claim),
             Found::TooMany => {

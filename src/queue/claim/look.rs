@@ -32,7 +32,7 @@ enum Reached {
 const LISTS: u32 = 3;
 /// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
 /// times ticks every few milliseconds.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
 const FRESH_DIR: u64 = 4096;
 
@@ -141,7 +141,7 @@ impl Queue {
     }
 
     /// By level: the priorities that have a directory. Most queues use one of ten.
-    fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
+    pub(super) fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
         let mut there = [false; PRIORITIES as usize];
         if let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? {
             self.disk.list(&ready, |name, _| {
@@ -240,7 +240,12 @@ impl Queue {
             match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
                 // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
                 Err(error) if error.no_room() && !expired && intact() => front = true,
-                opened => return opened.map(|_| Reached::Opened),
+                opened => {
+                    opened?;
+                    // For those who glanced while its messages stood nowhere.
+                    self.wake();
+                    return Ok(Reached::Opened);
+                }
             }
         }
         let permit = match self.pass()? {

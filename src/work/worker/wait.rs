@@ -79,6 +79,9 @@ impl Worker<'_> {
         if noticed.wake {
             self.cancel_at = Instant::now();
         }
+        self.noticed.wake |= noticed.wake;
+        self.noticed.closed |= noticed.closed;
+        self.noticed.gone |= noticed.gone;
         self.scout.woken();
         self.look_at = Instant::now();
     }
