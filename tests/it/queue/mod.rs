@@ -2,6 +2,7 @@
 
 mod crash;
 mod fixture;
+mod glance;
 mod judge;
 mod ledger;
 mod limits;
