@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
 use super::name::{ClaimedName, Lease, Name, Priority, State, Token};
 use super::pace::{Gate, HeldBack};
+use super::pack::PACK_LEAST;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
@@ -82,6 +83,8 @@ struct Cursor {
     bucket: String,
     dir: Dir,
     names: Names,
+    /// How many there were when it was listed first, until it was told that half of them are gone.
+    full: Option<usize>,
 }
 
 /// While these directories have not changed, nothing goes before what the cursor has.
@@ -115,6 +118,17 @@ impl Scout {
     /// hand is kept while no older bucket and no higher priority has appeared.
     pub fn woken(&mut self) {
         self.quiet_until = None;
+    }
+
+    /// Whether the bucket at hand came half to its end: once a bucket, and only for one that a pack may have filled. Time for
+    /// [`Queue::open_ahead`].
+    pub fn half_way(&mut self) -> bool {
+        let Some(cursor) = &mut self.cursor else { return false };
+        let half = cursor.full.filter(|&full| full >= PACK_LEAST as usize && cursor.names.left() <= full / 2).is_some();
+        if half {
+            cursor.full = None;
+        }
+        half
     }
 
     /// The next claim is for a message that was just sent or became ready, and nothing else has happened: where there is none

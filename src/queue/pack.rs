@@ -13,6 +13,7 @@
 //! plus `i`, and the uid that follows from the pack's and `first + i` ([`Uid::derived`]): `first` is 0 but in a part of a pack
 //! that was divided.
 
+mod ahead;
 mod home;
 mod open;
 mod settle;

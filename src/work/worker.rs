@@ -4,6 +4,7 @@
 //! stderr of each job, until the next thing is due. What happens between the look and the wait stays in the watch's queue or
 //! in the signal pipe, so that the wait ends at once.
 
+mod ahead;
 mod cancel;
 mod deliver;
 mod finish;
@@ -24,6 +25,7 @@ use crate::fs::{Noticed, Watch};
 use crate::queue::name::Lease;
 use crate::queue::{Claim, Error, Found, HeldBack, Nothing, Queue, Scout};
 use crate::time::Time;
+use ahead::Ahead;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -60,6 +62,7 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
     let worker = Worker {
         queue,
         scout: Scout::new(),
+        ahead: Ahead::default(),
         options,
         starter,
         observer,
@@ -96,6 +99,7 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
 struct Worker<'w> {
     queue: Queue,
     scout: Scout,
+    ahead: Ahead,
     options: &'w Options,
     starter: Starter<'w>,
     observer: &'w mut dyn Observer,
@@ -267,7 +271,12 @@ impl Worker<'_> {
             self.scout.glance();
         }
         match self.queue.claim(&mut self.scout, Lease::Live)? {
-            Found::Claim(claim) => self.queue.unless_paused(claim),
+            Found::Claim(claim) => {
+                if self.options.batch.is_none() && self.scout.half_way() {
+                    self.ahead.open(&self.queue);
+                }
+                self.queue.unless_paused(claim)
+            }
             Found::TooMany => {
                 self.start_gathered();
                 Ok(None)

@@ -292,7 +292,8 @@ impl Queue {
                 Err(error) if error.missing() => return Ok((None, false)),
                 opened => opened?,
             };
-            scout.cursor = Some(Cursor { priority, bucket: bucket.to_string(), dir, names: Names::default() });
+            scout.cursor =
+                Some(Cursor { priority, bucket: bucket.to_string(), dir, names: Names::default(), full: None });
         }
         let Some(cursor) = &mut scout.cursor else { return Ok((None, false)) };
         let mut failed = None;
@@ -312,6 +313,9 @@ impl Queue {
                 }
                 cursor.names = Names::new(self.message_names(&cursor.dir)?, listed > LISTS);
                 busy = false;
+                if !cached && listed == 2 {
+                    cursor.full = Some(cursor.names.left());
+                }
                 if cursor.names.is_empty() {
                     break;
                 }

@@ -33,6 +33,11 @@ impl Names {
         self.ahead.is_empty() && self.passed.is_empty()
     }
 
+    /// How many are left of the list.
+    pub fn left(&self) -> usize {
+        self.ahead.len() + self.passed.len()
+    }
+
     /// Whether some never came: then nothing is known of them.
     pub fn left_out(&self) -> bool {
         self.left_out

@@ -33,7 +33,8 @@ impl Queue {
     ) -> Result<Try> {
         let disk = &self.disk;
         let ticket = match disk.open(dir, file_name, Access::Write) {
-            Err(error) if error.missing() || foreign(&error) => return Ok(Try::Gone),
+            Err(error) if error.missing() => return Ok(Try::Gone),
+            Err(error) if foreign(&error) => return Ok(Try::Unfit),
             opened => opened?,
         };
         if !disk.try_lock(&ticket)? {
@@ -50,7 +51,7 @@ impl Queue {
                 Head::None => {
                     // What it stood for is gone, with the one that ended it killed before it could send the ticket on.
                     self.move_on(dir, file_name, mark)?;
-                    return Ok(Try::Gone);
+                    return Ok(Try::Unfit);
                 }
             };
             let attempts = if spot.name.id == name.id { name.attempts } else { Attempts::default() };
@@ -61,7 +62,7 @@ impl Queue {
             let held = self.settings.group_on_dead() == OnDead::Hold && self.settings.on_expire() == OnExpire::Dead;
             if held {
                 // As any dead letter of such a queue: the ticket is it, and the message stays first in its group.
-                return self.expire_held(dir, file_name, &ended.as_ticket(mark), &message).map(|()| Try::Gone);
+                return self.expire_held(dir, file_name, &ended.as_ticket(mark), &message).map(|()| Try::Unfit);
             }
             self.expire(&spot.dir, &spot.file_name, &ended, &message)?;
         };

@@ -69,6 +69,12 @@ impl Queue {
         }
     }
 
+    /// As many of the first messages of a pack as share a bucket into files of their own, if the disk has room for them.
+    pub(super) fn open_some(&self, from: &Dir, place: &Place, message: &Message) -> Result<bool> {
+        let most = OPENED - place.name.window().start % OPENED;
+        self.open_first(from, place, message, most.min(place.name.count()))
+    }
+
     /// So many of the first messages of a pack into files of their own.
     fn open_first(&self, from: &Dir, place: &Place, message: &Message, most: u32) -> Result<bool> {
         let Some(packed) = message.packed(&place.name) else { return Ok(true) };

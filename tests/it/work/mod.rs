@@ -1,6 +1,7 @@
 //! The worker, over the binary: what a job gets, what its end means, when a run ends, and who holds the lease.
 
 mod ack_first;
+mod ahead;
 mod batch;
 mod cancel;
 mod chain;
