@@ -224,7 +224,8 @@ impl Queue {
             };
             // What came home of something that can't all be brought home is found by one more look. Were it looked for as
             // long as there is such a thing, that would be for ever: on a full or broken disk it stays.
-            let again = recovered.published > 0 && !stuck;
+            // What ended lets the next one of its group come, or another into the room that it had.
+            let again = recovered.published + recovered.ended > 0 && !stuck;
             stuck |= left.is_some();
             let failed = failed.or(undue).or(left);
             if again {

@@ -24,9 +24,23 @@ const PATHS: [&str; 2] = [Q, OTHER];
 /// How many messages the second queue may hold.
 const MOST: usize = 4;
 
+/// What these did once found a fault that no seed below `SEEDS` finds: the dead-lettering of a lost claim let the next one of
+/// its group come, and the claim that did so said "nothing".
+const FOUND: [u64; 2] = [69, 185];
+
 #[test]
 fn random_commands_do_what_the_reference_model_says() {
-    for seed in 0..SEEDS {
+    play((0..SEEDS).chain(FOUND));
+}
+
+#[test]
+#[ignore = "a minute: thirty times as many seeds as the test above"]
+fn many_random_commands_do_what_the_reference_model_says() {
+    play(SEEDS..1500);
+}
+
+fn play(seeds: impl Iterator<Item = u64>) {
+    for seed in seeds {
         let mut test = Test::new(seed);
         for _ in 0..STEPS {
             test.step();
