@@ -1,5 +1,6 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod clock;
 mod crash;
 mod fixture;
 mod glance;
@@ -18,6 +19,7 @@ mod protections;
 mod reference;
 mod retention;
 mod survey;
+mod three;
 mod unique;
 mod verbs;
 mod world;

@@ -16,6 +16,7 @@ mod pausing;
 mod protections;
 mod race;
 mod signals;
+mod slow;
 mod wait;
 
 use crate::support::sandbox::Sandbox;
