@@ -121,7 +121,7 @@ fn with_arg_a_hostile_body_is_one_argument() {
 fn with_arg_a_shells_script_is_no_place_for_a_body() {
     let sandbox = Sandbox::new();
     for words in [&["sh", "-c", "echo {}"][..], &["bash", "-ec", "{}"], &["/bin/sh", "-c"]] {
-        let args = ["work", "jobs", "--arg", "--"].iter().chain(words);
+        let args = ["work", "jobs", "--drain", "--arg", "--"].iter().chain(words);
         sandbox.mq(args).code(2).says("hint: ");
     }
     assert!(!sandbox.queue("jobs").exists());
