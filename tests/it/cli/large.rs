@@ -34,7 +34,7 @@ fn a_body_larger_than_all_memory_goes_in_and_out() {
 #[test]
 #[ignore = "writes 20 GiB, for minutes: run by .ci/run"]
 fn a_body_of_ten_gibibytes_goes_in_and_out() {
-    let free = rustix::fs::statvfs(&std::env::temp_dir()).map_or(0, |it| it.f_bavail * it.f_frsize);
+    let free = rustix::fs::statvfs(std::env::temp_dir()).map_or(0, |it| it.f_bavail * it.f_frsize);
     if free < 25 << 30 {
         println!("skipped: a body of 10 GiB: {} GiB are free in {}", free >> 30, std::env::temp_dir().display());
         return;
