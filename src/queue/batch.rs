@@ -98,7 +98,7 @@ impl Queue {
 }
 
 impl Batch<'_> {
-    /// Lets packs have no fewer and no more messages than these, in place of what was measured to pay: no more than 32,768.
+    /// Lets packs have no fewer and no more messages than these, in place of what was measured to pay: no more than 65,536.
     #[must_use]
     pub fn packing(mut self, least: u32, most: u32) -> Self {
         self.packs = least..=most.clamp(1, pack::PACK_MOST);

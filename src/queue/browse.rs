@@ -117,6 +117,12 @@ impl Queue {
                 let _ = self.each_in(state, order, &top, &mut each)?;
                 continue;
             }
+            if order == Order::Any {
+                if self.every_unsorted_in(state, &top, &mut each)?.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
             for (name, kind) in self.bucket_entries(&top)? {
                 let walked = match kind {
                     Kind::Dir => match self.disk.open_dir(&top, &name) {
@@ -208,6 +214,35 @@ impl Queue {
             Order::Delivery => self.every_sorted(dir, &mut each),
             Order::Any => self.every_unsorted(dir, &mut each),
         }
+    }
+
+    /// All of a list of buckets, its packs first.
+    fn every_unsorted_in(&self, state: State, top: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
+        let mut buckets = Vec::new();
+        let packs = self.every_unsorted(top, &mut |name, kind| match kind {
+            Kind::Dir if name::Bucket::parse(name).is_some() => {
+                buckets.push(name.to_string());
+                Ok(ControlFlow::Continue(()))
+            }
+            Kind::File if state == State::Ready => match Place::parse_pack(name) {
+                Some(pack) => each(pack, top),
+                None => Ok(ControlFlow::Continue(())),
+            },
+            _ => Ok(ControlFlow::Continue(())),
+        })?;
+        if packs.is_break() {
+            return Ok(packs);
+        }
+        for bucket in buckets {
+            let dir = match self.disk.open_dir(top, &bucket) {
+                Err(error) if error.missing() => continue,
+                opened => opened?,
+            };
+            if self.each_in(state, Order::Any, &dir, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn every_unsorted(

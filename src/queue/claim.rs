@@ -178,7 +178,7 @@ impl Queue {
         if let (Some((_, next_expiry)), Some(before)) = (glance, &idle)
             && self.still_idle(before)?
         {
-            self.still_here()?;
+            self.still_here_refreshed()?;
             scout.idle = idle;
             return Ok(Found::Nothing(Nothing { next_expiry, ..Nothing::default() }));
         }

@@ -138,6 +138,14 @@ impl Queue {
         }
     }
 
+    /// [`Queue::still_here`] for who has just come from [`Queue::refresh`], and so knows which file `queue.json` is.
+    fn still_here_refreshed(&self) -> Result<()> {
+        match self.disk.stat_path(&self.path().join(name::QUEUE_JSON)) {
+            Ok(stat) if stat.identity == self.read_as.0 => Ok(()),
+            _ => self.still_here(),
+        }
+    }
+
     /// Watches for what may have become claimable; `None` where the system can't, and the caller polls.
     pub fn watch(&self) -> Result<Option<Watch>> {
         self.watch_for(Interest::Closed)

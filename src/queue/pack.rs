@@ -29,8 +29,8 @@ use super::message::Message;
 use super::name::{Bucket, Name};
 use std::ops::Range;
 
-/// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 300 names.
-pub const PACK_MOST: u32 = 32_768;
+/// No pack is made with more messages. Measured, not part of the format: so ten million messages are some 150 names.
+pub const PACK_MOST: u32 = 65_536;
 /// Nor with more bytes of bodies, give or take one: a pack is read whole into memory.
 pub(super) const MOST_BYTES: usize = 4 << 20;
 /// Fewer than so many are sent as files of their own, which need no opening; nor are packs divided into smaller ones.
@@ -217,6 +217,11 @@ impl<'m> Packed<'m> {
     pub fn each(&self) -> impl Iterator<Item = (u32, Held<'m>)> + use<'m> {
         let packed = self.clone();
         self.window.clone().map(move |index| (index, packed.get(index)))
+    }
+
+    /// Whether so many of the first pass their check.
+    pub fn begins_whole(&self, most: u32) -> bool {
+        self.each().take(most as usize).all(|(_, held)| matches!(held, Held::Whole(_)))
     }
 
     /// The indexes of those that fail their check.

@@ -1,5 +1,6 @@
 //! Opening the next pack before somebody has to wait for it.
 
+use super::OPENED;
 use super::open::HeldPack;
 use crate::fs::Kind;
 use crate::queue::error::Result;
@@ -27,7 +28,7 @@ impl Queue {
             let HeldPack::Ours(message) = self.hold_pack(&dir, &pack)? else { return Ok(()) };
             // What is expired or damaged is not delivered, and so nobody waits for it.
             let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
-            if !expired && message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty()) {
+            if !expired && message.packed(&pack.name).is_some_and(|packed| packed.begins_whole(OPENED)) {
                 self.open_some(&dir, &pack, &message)?;
                 // For those who looked while its messages stood nowhere.
                 self.wake();

@@ -46,7 +46,8 @@ impl Queue {
     /// Killed anywhere: it is whole where it was, or recovery finishes. Nothing of it is lost in a power cut.
     pub(in crate::queue) fn open_pack(&self, from: &Dir, place: &Place, message: &Message, into: u32) -> Result<bool> {
         let Some(packed) = message.packed(&place.name) else { return Ok(true) };
-        if into > 1 || !packed.bad().is_empty() {
+        // Of those behind them, whoever comes to them will know.
+        if into > 1 || !packed.begins_whole(OPENED) {
             return self.take_out(from, place, message, if into > 1 { into } else { OPENED }, &|_| true);
         }
         let window = place.name.window();
