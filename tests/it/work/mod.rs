@@ -48,11 +48,13 @@ struct Beside(Child);
 impl Beside {
     fn start(sandbox: &Sandbox, args: &[&str]) -> Beside {
         let mut command = sandbox.command(args);
-        // Whoever runs the tests in the background of a script has it ignored, and a worker would take that over.
+        // Whoever runs the tests in the background of a script, or with nohup(1), has them ignored, and a worker would take
+        // that over.
         // SAFETY: signal(2) may be called between fork and exec.
         unsafe {
             command.pre_exec(|| {
                 libc::signal(libc::SIGINT, libc::SIG_DFL);
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
                 Ok(())
             });
         }
