@@ -131,17 +131,7 @@ impl Cancel<'_> {
                 break;
             }
             let sleep = until.since(now).min(POLL);
-            match &mut watch {
-                Some(watch) => {
-                    let mut fds = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
-                    let timeout = rustix::event::Timespec::try_from(sleep).ok();
-                    match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                        Ok(_) | Err(rustix::io::Errno::INTR) => drop(watch.take()),
-                        Err(error) => return Err(std::io::Error::from(error).into()),
-                    }
-                }
-                None => std::thread::sleep(sleep),
-            }
+            crate::fs::wait(&mut watch, sleep)?;
         }
         for place in &self.held {
             let by =

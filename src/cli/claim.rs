@@ -178,20 +178,8 @@ impl Waiting {
             sleep = sleep.min(soon);
             self.soon = Some(soon * 2).filter(|soon| *soon < Duration::from_millis(100));
         }
-        let sleep = sleep.max(Duration::from_millis(1));
-        match &mut self.watch {
-            Some(watch) => {
-                let mut fds = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
-                let timeout = rustix::event::Timespec::try_from(sleep).ok();
-                match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => (),
-                    Err(error) => return Err(std::io::Error::from(error).into()),
-                }
-                if watch.take().closed {
-                    self.soon = Some(Duration::from_millis(1));
-                }
-            }
-            None => std::thread::sleep(sleep),
+        if crate::fs::wait(&mut self.watch, sleep.max(Duration::from_millis(1)))?.closed {
+            self.soon = Some(Duration::from_millis(1));
         }
         Ok(true)
     }

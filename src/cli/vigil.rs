@@ -1,6 +1,6 @@
 //! Waiting for others to settle what they hold: watch, then look, then wait.
 
-use crate::fs::{Interest, Watch};
+use crate::fs::{Interest, Noticed, Watch, wait};
 use crate::queue::Queue;
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -44,22 +44,14 @@ impl Vigil {
         }
         let mut sleep = left.min(if self.watch.is_some() { POLL } else { POLL_BLIND });
         sleep = sleep.min(next.unwrap_or(sleep)).max(Duration::from_millis(1));
-        let Some(watch) = &mut self.watch else {
-            std::thread::sleep(sleep);
-            return Ok(true);
-        };
-        if self.soon < SOON_LAST {
+        if self.watch.is_some() && self.soon < SOON_LAST {
             sleep = sleep.min(self.soon);
             self.soon *= 2;
         }
-        let mut fds = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
-        let timeout = rustix::event::Timespec::try_from(sleep).ok();
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(true),
-            Ok(_) => (),
-            Err(error) => return Err(std::io::Error::from(error).into()),
+        let noticed = wait(&mut self.watch, sleep)?;
+        if noticed == Noticed::default() {
+            return Ok(true);
         }
-        let noticed = watch.take();
         if noticed.gone {
             self.watch = queue.watch_for(Interest::Settled).ok().flatten();
         }

@@ -18,7 +18,7 @@ pub use disk::{Dir, Disk, Error, File, Result, plain};
 pub use posix::{Posix, clear_umask, user_umask};
 pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};
-pub use watch::{Interest, Noticed, Watch};
+pub use watch::{Interest, Noticed, Watch, wait};
 
 use crate::time::Time;
 use std::ffi::OsStr;

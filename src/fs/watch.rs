@@ -1,8 +1,11 @@
 //! inotify(7) on a queue: a touch of `wake`, and the closing of a file in `claimed/`, which is how the death of its last
 //! holder is seen at once. A lost event costs latency only, so every error here means: poll instead.
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// What to hear of `claimed/`, beside the touches of `wake`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,7 @@ mod linux {
             let mut noticed = Noticed::default();
             let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
             let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-            // One read, as long as it was not full: what comes after it wakes the next wait.
+            // One read: what comes after it wakes the next wait.
             while let Ok(event) = reader.next() {
                 let flags = event.events();
                 if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED) {
@@ -127,5 +130,23 @@ const _: fn(&Path, &Path, Interest) -> io::Result<Option<Watch>> = Watch::open;
 impl std::os::fd::AsFd for Watch {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd()
+    }
+}
+
+/// Waits until something has happened in the queue, or for so long; without a watch, for so long. Interrupted by a signal it
+/// ends at once.
+///
+/// # Errors
+/// Those of poll(2), but EINTR.
+pub fn wait(watch: &mut Option<Watch>, limit: Duration) -> io::Result<Noticed> {
+    let Some(watch) = watch else {
+        std::thread::sleep(limit);
+        return Ok(Noticed::default());
+    };
+    let mut fds = [PollFd::new(watch, PollFlags::IN)];
+    match poll(&mut fds, limit.try_into().ok().as_ref()) {
+        Ok(0) | Err(Errno::INTR) => Ok(Noticed::default()),
+        Ok(_) => Ok(watch.take()),
+        Err(error) => Err(error.into()),
     }
 }
