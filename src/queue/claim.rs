@@ -203,9 +203,7 @@ impl Queue {
             }
             scout.cursor = None;
             if let (Some((_, next_expiry)), None, None, None) = (glance, &failed, &undue, scout.held_back) {
-                if busy && looks < BUSY_LOOKS {
-                    looks += 1;
-                    std::thread::sleep(Duration::from_millis(1));
+                if busy && look_again(&mut looks) {
                     continue;
                 }
                 self.still_here()?;
@@ -235,9 +233,7 @@ impl Queue {
                 return Err(error);
             }
             let held_back = scout.held_back;
-            if (busy || recovered.contended) && held_back.is_none() && looks < BUSY_LOOKS {
-                looks += 1;
-                std::thread::sleep(Duration::from_millis(1));
+            if (busy || recovered.contended) && held_back.is_none() && look_again(&mut looks) {
                 continue;
             }
             if self.mended_since_boot()? || (held_back.is_none() && self.was_opened(scout)?) {
@@ -334,6 +330,17 @@ impl Queue {
             moved => Ok(moved?),
         }
     }
+}
+
+/// Whether to look once more, a millisecond later. No lock can be waited for here: of what is claimed meanwhile the lock is kept,
+/// and of what is settled and runs on as well.
+fn look_again(looks: &mut u32) -> bool {
+    let again = *looks < BUSY_LOOKS;
+    if again {
+        *looks += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    again
 }
 
 /// Errors of open(2) that say: this is no regular file.
