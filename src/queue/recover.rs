@@ -34,6 +34,10 @@ pub struct Recovered {
 
 /// How many entries of each directory a slice looks at.
 pub(super) const SLICE: usize = 16;
+/// How many names a slice lists, so that a claim costs the same however much is claimed. But one slice in [`LONG`] lists them all, and
+/// looks at so many times as many entries: none is out of reach, and each has its turn as often as if all were listed always.
+const LISTED: usize = 1024;
+const LONG: usize = 128;
 
 impl Queue {
     /// Goes through `tmp/` and `claimed/` whole. One entry that fails does not hide the others; the first failure comes back
@@ -100,21 +104,38 @@ impl Queue {
     /// The names that recovery may act on, at most so many, from a random one on.
     fn some(&self, dir: &Dir, most: usize) -> Result<Vec<(String, Kind)>> {
         let mut names: Vec<(String, Kind)> = Vec::new();
+        let (mut listed, mut long) = (0, most == usize::MAX);
+        let mut failed = None;
         self.disk.list(dir, |name, kind| {
             if let Some(name) = name.to_str()
                 && (is_base32(name) || ClaimedName::parse(name).is_some())
             {
                 names.push((name.to_string(), kind));
             }
-            ControlFlow::Continue(())
+            listed += 1;
+            if listed == LISTED && !long {
+                match self.random_below(LONG) {
+                    Ok(number) => long = number == 0,
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if listed < LISTED || long { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let most = if listed > LISTED { most.saturating_mul(LONG) } else { most };
         if names.len() > most {
             names.sort_unstable();
-            let start = usize::from(u16::from_le_bytes(self.disk.random()?)) % names.len();
+            let start = self.random_below(names.len())?;
             names.rotate_left(start);
             names.truncate(most);
         }
         Ok(names)
+    }
+
+    fn random_below(&self, many: usize) -> Result<usize> {
+        Ok((u64::from_le_bytes(self.disk.random()?) % many as u64) as usize)
     }
 
     /// A file in `tmp/` whose writer is gone.

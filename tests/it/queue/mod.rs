@@ -18,6 +18,7 @@ mod pairs;
 mod protections;
 mod reference;
 mod retention;
+mod slices;
 mod survey;
 mod three;
 mod unique;

@@ -34,6 +34,8 @@ const TOO_MANY: u64 = 20_000;
 #[derive(Debug, Default)]
 struct Record {
     steps: u64,
+    /// How many names were listed.
+    names: u64,
     /// The plan has taken effect.
     struck: bool,
     /// What kind of step the one is that a [`Plan::FailAlikeFrom`] begins with.
@@ -49,6 +51,11 @@ impl Tape {
     /// How many steps were asked for, also those that were refused.
     pub fn steps(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).steps
+    }
+
+    /// How many names were listed.
+    pub fn names(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).names
     }
 
     /// Whether the plan came to anything: there may have been fewer steps than it was for.
@@ -257,7 +264,15 @@ impl<S: Steps> Steps for Injected<S> {
     }
 
     fn list(&self, dir: &Handle, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
-        self.step("list".into(), |inner| inner.list(dir, each))
+        let mut names = 0;
+        let ended = self.step("list".into(), |inner| {
+            inner.list(dir, &mut |name, kind| {
+                names += 1;
+                each(name, kind)
+            })
+        });
+        self.tape.0.lock().unwrap_or_else(PoisonError::into_inner).names += names;
+        ended
     }
 
     fn read_at(&self, from: &Handle, into: &mut [u8], offset: u64) -> io::Result<usize> {
