@@ -16,3 +16,8 @@ pub mod fuzz;
 pub mod queue;
 pub mod time;
 pub mod work;
+
+/// What Cargo.toml says of it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

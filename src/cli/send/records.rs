@@ -151,6 +151,12 @@ impl<'a> Sender<'a> {
             let why = format!("line {} is longer than {} MiB: not sent", self.record + 1, JSON_MAX >> 20);
             return Err(Failure::new(Exit::Data, why).hint("--file and stdin take bodies of any size").into());
         }
+        let needed = object.len() + piece.len();
+        if object.capacity() < needed {
+            // Twice as much each time, as a vector grows, but never more than the limit.
+            let room = (2 * object.capacity()).clamp(needed, JSON_MAX);
+            object.reserve_exact(room - object.len());
+        }
         object.extend_from_slice(piece);
         if !ended {
             self.open = Open::Gathered(object);

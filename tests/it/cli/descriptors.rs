@@ -1,6 +1,7 @@
 //! Too few descriptors, or the usual three closed: no file of a queue takes their place, and no error is "nothing there".
 
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, why};
+use rustix::io::Errno;
 use std::process::Command;
 
 /// What each of these leaves in the queue is the same in the end.
@@ -42,7 +43,7 @@ fn with_few_descriptors_a_command_works_or_says_so() {
         let limited = |words: &str| {
             let told = sandbox.sh(&format!("ulimit -n {few}; exec mq {words}")).one_of(&[0, 74]);
             let failed = told.code == Some(74);
-            assert!(!failed || told.stderr.contains("Too many open files"), "{few}, mq {words}: {}", told.stderr);
+            assert!(!failed || told.stderr.contains(&why(Errno::MFILE)), "{few}, mq {words}: {}", told.stderr);
             (!failed).then(|| told.text().trim_end().to_string())
         };
         let receipt = limited("claim jobs").unwrap_or_else(|| sandbox.mq(["claim", "jobs"]).ok().trim_end().into());

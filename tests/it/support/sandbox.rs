@@ -15,6 +15,12 @@ pub struct Sandbox {
     dir: PathBuf,
 }
 
+/// What the C library says of an error: each has its own words.
+pub fn why(error: rustix::io::Errno) -> String {
+    let why = std::io::Error::from(error).to_string();
+    why.split(" (os error").next().unwrap_or_default().to_string()
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Sandbox {
