@@ -1,6 +1,7 @@
 //! What must hold of everything that is read from a queue's files and names, whatever the bytes: one function a target, which
 //! panics where it does not. Run by `tests/fuzz/run`, and over the committed corpus by `cargo test`.
 
+use super::checksum::{self, Sum};
 use super::header::{self, Envelope, HEADERS_MAX, Header, Line, Start, Uid};
 use super::history::{self, Record};
 use super::name::{Bucket, ClaimedName, GroupMark, Id, Name, Part};
@@ -54,7 +55,7 @@ fn header(data: &[u8]) {
 
     // Written again, it is read as the same.
     if let Ok(line) = Line::with(&header.shared(), &header.uid, header.sent_at.clone(), None) {
-        let bytes = line.seal(0, &crc32fast::Hasher::new());
+        let bytes = line.seal(0, &Sum::new());
         let (again, _) = whole(&bytes).expect("what was sealed is whole");
         assert_eq!((&again.headers, &again.group), (&header.headers, &header.group));
         assert_eq!(
@@ -169,7 +170,7 @@ fn time(data: &[u8]) {
 /// The header line of a pack with so many messages.
 fn pack_header(count: u32) -> Header {
     let line = Line::with(&Envelope::default(), &Uid::new([3; 16]), "2026-11-25T09:00:00Z".into(), Some((count, 0)));
-    let line = line.unwrap().seal(0, &crc32fast::Hasher::new());
+    let line = line.unwrap().seal(0, &Sum::new());
     let Start::Header(header, _) = header::read(&line) else { panic!("a pack of {count} has no header") };
     *header
 }
@@ -262,7 +263,7 @@ fn history(data: &[u8]) {
 fn seq(data: &[u8]) {
     let start = data.strip_suffix(b"\n").unwrap_or(data);
     let start = start.iter().rposition(|&byte| byte == b' ').map_or(start, |at| &start[..at]);
-    let right = [start, format!(" {:08x}\n", crc32fast::hash(start)).as_bytes()].concat();
+    let right = [start, format!(" {:08x}\n", checksum::of(start)).as_bytes()].concat();
     for bytes in [data, &right] {
         seq::read_again(bytes);
         pace::read_again(bytes);

@@ -1,9 +1,10 @@
 //! The first line of a message: one line of JSON, then the body begins.
 //!
 //! While a message is being written its header is a placeholder of the same length, so that what a crash leaves is told
-//! from a whole message by its first byte; the true header is put last. The checksum (CRC-32 as in zlib, by `crc32fast`)
-//! covers the header with the checksum's own digits as zeros, and the body. After publishing, neither ever changes.
+//! from a whole message by its first byte; the true header is put last. The checksum (CRC-32 as in zlib) covers the header with
+//! the checksum's own digits as zeros, and the body. After publishing, neither ever changes.
 
+use super::checksum::Sum;
 use super::name::{Priority, base32};
 use crate::time::{Time, format_duration, parse_duration};
 use serde::{Deserialize, Serialize};
@@ -324,10 +325,10 @@ impl Line {
     }
 
     /// The true header, for a body of this length and checksum.
-    pub fn seal(mut self, size: u64, body: &crc32fast::Hasher) -> Vec<u8> {
+    pub fn seal(mut self, size: u64, body: &Sum) -> Vec<u8> {
         let at = CRC_AT + "00000000\",\"size_bytes\":".len();
         self.0[at..at + SIZE_WIDTH].copy_from_slice(format!("{size:<SIZE_WIDTH$}").as_bytes());
-        let mut sum = crc32fast::Hasher::new();
+        let mut sum = Sum::new();
         sum.update(&self.0);
         sum.combine(body);
         self.0[CRC_AT..CRC_AT + 8].copy_from_slice(format!("{:08x}", sum.finalize()).as_bytes());
@@ -396,8 +397,8 @@ pub(super) fn sealed_as(line: &[u8], body: &[u8]) -> String {
 }
 
 /// Begins the checksum of a message with its header line.
-pub(super) fn checksum(line: &[u8]) -> crc32fast::Hasher {
-    let mut sum = crc32fast::Hasher::new();
+pub(super) fn checksum(line: &[u8]) -> Sum {
+    let mut sum = Sum::new();
     sum.update(&line[..CRC_AT]);
     sum.update(b"00000000");
     sum.update(&line[CRC_AT + 8..]);
@@ -406,7 +407,7 @@ pub(super) fn checksum(line: &[u8]) -> crc32fast::Hasher {
 
 impl Header {
     /// Whether this is the checksum the header claims.
-    pub(super) fn agrees(&self, sum: crc32fast::Hasher) -> bool {
+    pub(super) fn agrees(&self, sum: Sum) -> bool {
         self.crc32 == format!("{:08x}", sum.finalize())
     }
 }
@@ -419,7 +420,7 @@ mod tests {
         let mut envelope = Envelope { due: Some(Time::from_micros(7)), ..Envelope::default() };
         envelope.header("Trace-Id", "ü \"quoted\"").unwrap();
         let line = Line::new(&envelope, &Uid::new([1; 16]), Time::from_micros(0)).unwrap();
-        let mut sum = crc32fast::Hasher::new();
+        let mut sum = Sum::new();
         sum.update(body);
         let mut bytes = line.seal(body.len() as u64, &sum);
         bytes.extend_from_slice(body);

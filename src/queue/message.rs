@@ -1,5 +1,6 @@
 //! One message's file, open: its header, its body, its history, and whether they are what was sent.
 
+use super::checksum::Sum;
 use super::error::{Error, Result};
 use super::header::{self, HEADER_MAX, Header, Start};
 use super::history::{self, History};
@@ -256,7 +257,7 @@ impl Message {
 pub struct Reader<'m> {
     message: &'m Message,
     offset: u64,
-    sum: Option<crc32fast::Hasher>,
+    sum: Option<Sum>,
 }
 
 impl Reader<'_> {

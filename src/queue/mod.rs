@@ -6,6 +6,7 @@
 mod batch;
 mod browse;
 mod cancel;
+mod checksum;
 mod claim;
 mod create;
 mod damaged;

@@ -5,6 +5,7 @@
 //! The rate is a leaky bucket in the form of the generic cell rate algorithm (ITU-T I.371): the file holds one moment, the
 //! one at which the next claim would come if they came evenly.
 
+use super::checksum;
 use super::error::{Error, Result};
 use super::name::{self, ClaimedName};
 use super::{Queue, Rate};
@@ -176,13 +177,13 @@ impl Queue {
 /// Always of the same length, so that one write replaces it whole.
 fn encode(due: u64) -> String {
     let text = format!("mq1 {due:020}");
-    format!("{text} {:08x}\n", crc32fast::hash(text.as_bytes()))
+    format!("{text} {:08x}\n", checksum::of(text.as_bytes()))
 }
 
 fn decode(bytes: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
     let (text, sum) = text.rsplit_once(' ')?;
-    if u32::from_str_radix(sum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+    if u32::from_str_radix(sum, 16).ok()? != checksum::of(text.as_bytes()) {
         return None;
     }
     text.strip_prefix("mq1 ")?.parse().ok()

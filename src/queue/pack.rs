@@ -23,6 +23,7 @@ pub(super) use home::{Opened, opened};
 pub(super) use open::HeldPack;
 pub use settle::Ending;
 
+use super::checksum::Sum;
 use super::error::{Error, Result};
 use super::header::{self, Envelope, Header, Line, Start, Uid};
 use super::message::Message;
@@ -103,7 +104,7 @@ impl Builder {
         let pack = Some((self.len(), first));
         let line = Line::with(envelope, uid, sent_at, pack).map_err(|why| Error::Refused { why })?;
         let size = table_length(self.len()) + self.bodies.len();
-        let mut start = line.seal(size as u64, &crc32fast::Hasher::new());
+        let mut start = line.seal(size as u64, &Sum::new());
         start.reserve(table_length(self.len()));
         let mut at = 0;
         for body in self.bodies() {
@@ -124,7 +125,7 @@ fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
     let mut entry = *b"ooooooo lllll cccccccc\n";
     decimal(&mut entry[..7], at);
     decimal(&mut entry[8..13], body.len());
-    let mut sum = crc32fast::Hasher::new();
+    let mut sum = Sum::new();
     sum.update(&entry[..PLACE]);
     sum.update(body);
     let mut sum = sum.finalize();
@@ -155,7 +156,7 @@ fn read_entry(line: &[u8]) -> Option<Range<usize>> {
 }
 
 fn agrees(line: &[u8], body: &[u8]) -> bool {
-    let mut sum = crc32fast::Hasher::new();
+    let mut sum = Sum::new();
     sum.update(&line[..PLACE]);
     sum.update(body);
     std::str::from_utf8(&line[PLACE..PLACE + 8]) == Ok(format!("{:08x}", sum.finalize()).as_str())
@@ -244,7 +245,7 @@ impl Header {
     pub(super) fn line_of_packed(&self, index: u32, body: &[u8]) -> Result<Vec<u8>> {
         let uid = self.uid_of_packed(index);
         let line = Line::with(&self.shared(), &uid, self.sent_at.clone(), None);
-        let mut sum = crc32fast::Hasher::new();
+        let mut sum = Sum::new();
         sum.update(body);
         Ok(line.map_err(|why| Error::Refused { why })?.seal(body.len() as u64, &sum))
     }
@@ -307,7 +308,7 @@ mod tests {
     fn header(count: u32) -> Header {
         let line =
             Line::with(&Envelope::default(), &Uid::new([3; 16]), "2026-11-25T09:00:00Z".into(), Some((count, 0)));
-        let line = line.unwrap().seal(0, &crc32fast::Hasher::new());
+        let line = line.unwrap().seal(0, &Sum::new());
         let Start::Header(header, _) = header::read(&line) else { panic!("no header") };
         *header
     }

@@ -1,5 +1,6 @@
 //! Sending one message: written whole in `tmp/` under a lock, flushed once, published by one rename.
 
+use super::checksum::Sum;
 use super::error::{Error, Result};
 use super::header::{Envelope, Line, Uid};
 use super::limits::{Gauge, Load, Waiting};
@@ -40,7 +41,7 @@ pub struct Sent {
 pub(super) struct Writing {
     pub file: File,
     line: Line,
-    sum: crc32fast::Hasher,
+    sum: Sum,
     size: u64,
     gathered: Vec<u8>,
     written: u64,
@@ -49,7 +50,7 @@ pub(super) struct Writing {
 impl Writing {
     pub fn new(file: File, line: Line) -> Writing {
         let gathered = line.placeholder();
-        Writing { file, line, sum: crc32fast::Hasher::new(), size: 0, gathered, written: 0 }
+        Writing { file, line, sum: Sum::new(), size: 0, gathered, written: 0 }
     }
 
     pub fn write(&mut self, disk: &Disk, bytes: &[u8]) -> Result<()> {

@@ -4,6 +4,7 @@
 //! It is a cache of what the names say. After a kill it is as the last holder wrote it. After a power cut it may be of any
 //! age, so on another boot, or when it does not check, the last id is the greatest one in any name of any state.
 
+use super::checksum;
 use super::error::{Error, Result};
 use super::name::{self, BUCKET_SIZE, Bucket, Id, PRIORITIES, Priority, State};
 use super::{Place, Queue};
@@ -78,7 +79,7 @@ impl Contents {
             }
             None => text.push_str(&format!(" {:20} {:20} {:16}", '-', '-', '-')),
         }
-        let sum = crc32fast::hash(text.as_bytes());
+        let sum = checksum::of(text.as_bytes());
         text.push_str(&format!(" {sum:08x}\n"));
         text
     }
@@ -91,7 +92,7 @@ impl Contents {
     fn decode(bytes: &[u8]) -> Option<Contents> {
         let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
         let (text, sum) = text.rsplit_once(' ')?;
-        if u32::from_str_radix(sum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+        if u32::from_str_radix(sum, 16).ok()? != checksum::of(text.as_bytes()) {
             return None;
         }
         let mut words = text.split_ascii_whitespace();
