@@ -5,10 +5,15 @@
  *   floor packs DIR FILE   FILE's lines in files of 1000 lines in DIR, then one syncfs
  *   floor claims DIR COUNT for each of COUNT files in DIR/ready: open, flock, read, rename into DIR/claimed, unlink, close;
  *                          the files are made before the clock starts
+ *   floor claimers DIR COUNT MANY
+ *                          the same by so many processes at once, each of which lists a directory of 1000 files, oldest first,
+ *                          tries each of its names in order, and goes on to the next
  *   floor send DIR BODY    one file: create, write, fsync, rename into DIR. A whole process, to be timed from without
  *
  * Prints the seconds, but for send. */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -103,6 +108,76 @@ static void claims(int count) {
     printf("%.6f\n", now() - start);
 }
 
+static int in_order(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+/* One of several claimers: how many files it got. */
+static int claimer(int buckets) {
+    static char names[1000][16];
+    char from[32], to[32], body[64];
+    int got = 0;
+    for (int bucket = 0; bucket < buckets; bucket++) {
+        for (;;) {
+            snprintf(from, sizeof from, "ready/%04d", bucket % 10000);
+            DIR *dir = opendir(from);
+            check(dir != NULL, from);
+            int listed = 0;
+            for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+                if (entry->d_name[0] != '.')
+                    snprintf(names[listed++], sizeof names[0], "%.15s", entry->d_name);
+            closedir(dir);
+            if (listed == 0)
+                break;
+            qsort(names, listed, sizeof names[0], in_order);
+            for (int at = 0; at < listed; at++) {
+                snprintf(from, sizeof from, "ready/%04d/%.8s", bucket % 10000, names[at]);
+                snprintf(to, sizeof to, "claimed/%.8s", names[at]);
+                int fd = open(from, O_RDWR | O_CLOEXEC);
+                if (fd < 0)
+                    continue;
+                if (flock(fd, LOCK_EX | LOCK_NB) == 0 && read(fd, body, sizeof body) > 0 && rename(from, to) == 0) {
+                    check(unlink(to) == 0, to);
+                    got++;
+                }
+                close(fd);
+            }
+        }
+    }
+    return got;
+}
+
+static void claimers(int count, int many) {
+    char name[64];
+    int buckets = (count + 999) / 1000, status;
+    check(mkdir("ready", 0777) == 0 && mkdir("claimed", 0777) == 0, "mkdir");
+    for (int at = 0; at < count; at++) {
+        snprintf(name, sizeof name, "ready/%04d", at / 1000);
+        check(at % 1000 > 0 || mkdir(name, 0777) == 0, name);
+        snprintf(name, sizeof name, "ready/%04d/%08d", at / 1000, at);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        check(fd >= 0 && write(fd, name, strlen(name)) > 0 && close(fd) == 0, name);
+    }
+    sync();
+    int told[2], got = 0, all = 0;
+    check(pipe(told) == 0, "pipe");
+    double start = now();
+    for (int one = 0; one < many; one++)
+        if (fork() == 0) {
+            got = claimer(buckets);
+            check(write(told[1], &got, sizeof got) == sizeof got, "write");
+            _exit(0);
+        }
+    for (int one = 0; one < many; one++) {
+        check(wait(&status) > 0 && status == 0, "wait");
+        check(read(told[0], &got, sizeof got) == sizeof got, "read");
+        all += got;
+    }
+    errno = 0;
+    check(all == count, "not each was claimed once");
+    printf("%.6f\n", now() - start);
+}
+
 static void send_one(const char *body) {
     char name[64], sent[64];
     snprintf(name, sizeof name, ".%d", (int)getpid());
@@ -150,8 +225,9 @@ static void packs(const char *list) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: floor jobs|claims DIR COUNT | floor packs DIR FILE | floor send DIR BODY\n");
+    int among = argc > 1 && strcmp(argv[1], "claimers") == 0;
+    if (argc != 4 + among) {
+        fprintf(stderr, "usage: floor jobs|claims DIR COUNT | floor claimers DIR COUNT MANY | floor packs DIR FILE | floor send DIR BODY\n");
         return 2;
     }
     check(chdir(argv[2]) == 0, argv[2]);
@@ -159,6 +235,8 @@ int main(int argc, char **argv) {
         jobs(atoi(argv[3]));
     else if (strcmp(argv[1], "claims") == 0)
         claims(atoi(argv[3]));
+    else if (among)
+        claimers(atoi(argv[3]), atoi(argv[4]));
     else if (strcmp(argv[1], "send") == 0)
         send_one(argv[3]);
     else
