@@ -1,0 +1,275 @@
+//! What one claimer remembers from claim to claim: it saves looks, and never the one that would have shown what comes first.
+
+use super::packs;
+use super::world::{PLAIN, Q, World, due_at, urgent};
+use crate::support::inject::{Plan, Tape};
+use mq::fs::{Access, Disk};
+use mq::queue::name::Lease;
+use mq::queue::{Again, Claim, Counting, Envelope, Found, Nothing, PACK_LEAST, Queue, Scout, Settled};
+use std::path::Path;
+use std::time::Duration;
+
+const LIVE: Lease = Lease::Live;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn opened(disk: &Disk) -> Queue {
+    Queue::open(disk, Path::new(Q)).unwrap()
+}
+
+fn found(queue: &Queue, scout: &mut Scout) -> Option<Claim> {
+    match queue.claim(scout, LIVE).unwrap() {
+        Found::Claim(claim) => Some(*claim),
+        _ => None,
+    }
+}
+
+/// Claims the next message and acknowledges it: its body.
+fn next(queue: &Queue, scout: &mut Scout) -> Option<String> {
+    let claim = found(queue, scout)?;
+    let body = super::world::body_of(&claim).unwrap();
+    assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
+    Some(String::from_utf8(body).unwrap())
+}
+
+fn nothing(queue: &Queue, scout: &mut Scout) -> Nothing {
+    match queue.claim(scout, LIVE).unwrap() {
+        Found::Nothing(nothing) => nothing,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn glance(queue: &Queue, scout: &mut Scout) -> Nothing {
+    scout.woken();
+    scout.glance();
+    nothing(queue, scout)
+}
+
+/// What was done since so many steps.
+fn since(tape: &Tape, before: u64) -> Vec<String> {
+    let trace = tape.trace();
+    let lines: Vec<&str> = trace.lines().collect();
+    let new = usize::try_from(tape.steps() - before).unwrap();
+    lines[lines.len() - new..].iter().map(|line| line.trim_start().to_string()).collect()
+}
+
+/// A queue with these messages, at a time at which nothing has just changed.
+fn with(bodies: &[(&[u8], Envelope)]) -> World {
+    let mut world = World::empty(PLAIN, 1);
+    world.machine.stand_still();
+    let disk = world.machine.disk();
+    for (body, envelope) in bodies {
+        world.send(&disk, Q, body, envelope.clone()).unwrap();
+    }
+    world.machine.advance(SECOND);
+    world
+}
+
+fn plain(count: usize) -> Vec<(&'static [u8], Envelope)> {
+    ["1", "2", "3", "4", "5", "6"][..count].iter().map(|body| (body.as_bytes(), Envelope::default())).collect()
+}
+
+#[test]
+fn half_of_a_bucket_that_a_pack_may_have_filled_is_told_once() {
+    let least = PACK_LEAST as usize;
+    for (count, told) in [(least - 1, None), (least, Some(least / 2)), (least + 7, Some(least / 2 + 4))] {
+        let mut world = World::empty(PLAIN, 1);
+        let disk = world.machine.disk();
+        let bodies: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        let bodies: Vec<_> = bodies.iter().map(|body| (body.as_bytes(), Envelope::default())).collect();
+        world.send_batch(&disk, &bodies).unwrap();
+        let (queue, mut scout) = (opened(&disk), Scout::new());
+        assert!(!scout.half_way(), "nothing is at hand yet");
+        let mut at = Vec::new();
+        for taken in 1..=count {
+            assert!(next(&queue, &mut scout).is_some());
+            if scout.half_way() {
+                at.push(taken);
+            }
+        }
+        assert_eq!(at, told.into_iter().collect::<Vec<_>>(), "of {count}");
+    }
+}
+
+#[test]
+fn while_nothing_changes_no_list_is_read_again() {
+    let world = with(&plain(6));
+    let (disk, tape) = world.injected(Plan::Healthy);
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    for body in ["1", "2"] {
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some(body));
+    }
+    for body in ["3", "4", "5"] {
+        let before = tape.steps();
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some(body));
+        let done = since(&tape, before);
+        assert!(!done.iter().any(|step| step.contains("list")), "{body}: {done:#?}");
+    }
+}
+
+#[test]
+fn what_comes_before_the_bucket_at_hand_is_claimed_first() {
+    type Come = fn(&mut World, &Disk);
+    let send: Come = |world, disk| world.send(disk, Q, b"first", urgent(9)).unwrap();
+    let ways: [(&str, Come, Come); 5] = [
+        ("of a higher priority", |_, _| (), send),
+        // In the same tick of the clock in which its directory changed last, so that no time tells.
+        ("in the tick in which a directory came and went", come_and_go, send),
+        (
+            "of a higher priority whose directory stands",
+            |world, disk| {
+                world.send(disk, Q, b"before", urgent(9)).unwrap();
+                assert_eq!(next(&opened(disk), &mut Scout::new()).as_deref(), Some("before"));
+                world.machine.advance(SECOND);
+            },
+            send,
+        ),
+        (
+            "when it becomes due",
+            |world, disk| {
+                let due = disk.now().plus(3 * SECOND);
+                world.send(disk, Q, b"first", Envelope { due: Some(due), ..urgent(9) }).unwrap();
+            },
+            |world, _| world.machine.advance(3 * SECOND),
+        ),
+        (
+            "due before that second is over",
+            |_, _| (),
+            |world, disk| {
+                // Whoever sends what is due before anything else wakes the others up.
+                let due = disk.now().plus(Duration::from_millis(10));
+                world.send(disk, Q, b"first", Envelope { due: Some(due), ..urgent(9) }).unwrap();
+                world.machine.advance(2 * SECOND);
+            },
+        ),
+    ];
+    for (way, before, come) in ways {
+        let mut world = with(&plain(6));
+        let disk = world.machine.disk();
+        let (queue, mut scout) = (opened(&disk), Scout::new());
+        before(&mut world, &disk);
+        for body in ["1", "2", "3"] {
+            assert_eq!(next(&queue, &mut scout).as_deref(), Some(body), "{way}");
+        }
+        come(&mut world, &disk);
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some("first"), "{way}");
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some("4"), "{way}");
+    }
+}
+
+fn come_and_go(world: &mut World, _: &Disk) {
+    world.machine.mkdir(format!("{Q}/ready/9"));
+    world.machine.remove(format!("{Q}/ready/9"));
+}
+
+#[test]
+fn what_comes_back_into_an_older_bucket_is_claimed_first() {
+    let mut world = with(&plain(1));
+    let disk = world.machine.disk();
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    let first = found(&queue, &mut scout).unwrap();
+    // A pack is a bucket of its own.
+    packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+    world.machine.advance(SECOND);
+    for number in 1..=3 {
+        assert_eq!(next(&queue, &mut scout), Some(format!("packed {number}")));
+        world.machine.advance(SECOND);
+    }
+    first.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("1"));
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("packed 4"));
+}
+
+#[test]
+fn what_is_sent_with_a_delay_to_an_idle_claimer_comes_when_it_is_due() {
+    let mut world = with(&[]);
+    let disk = world.machine.disk();
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    assert_eq!(nothing(&queue, &mut scout), Nothing::default());
+    world.send(&disk, Q, b"soon", due_at(disk.now().plus(Duration::from_millis(10)))).unwrap();
+    world.machine.advance(Duration::from_millis(100));
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("soon"));
+}
+
+#[test]
+fn a_glance_says_when_the_next_lease_ends() {
+    let mut world = with(&plain(1));
+    let disk = world.machine.disk();
+    world.claim_timed(&disk, 60 * SECOND).unwrap();
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    let expiry = nothing(&queue, &mut scout).next_expiry;
+    assert!(expiry.is_some());
+    for _ in 0..3 {
+        world.machine.advance(SECOND);
+        assert_eq!(glance(&queue, &mut scout).next_expiry, expiry);
+    }
+}
+
+#[test]
+fn what_was_locked_at_a_glance_is_seen_by_the_next() {
+    let mut world = with(&[]);
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"locked", Envelope::default()).unwrap();
+    world.machine.advance(SECOND);
+    let path = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
+    let (dir, name) = path.rsplit_once('/').unwrap();
+    let lock = || {
+        let dir = disk.open_queue(&Path::new(Q).join(dir)).unwrap();
+        let file = disk.open(&dir, name, Access::Write).unwrap();
+        assert!(disk.try_lock(&file).unwrap());
+        file
+    };
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    let locked = lock();
+    assert!(nothing(&queue, &mut scout).busy);
+    for _ in 0..3 {
+        world.machine.advance(SECOND);
+        assert!(glance(&queue, &mut scout).busy, "it is there, and locked");
+    }
+    drop(locked);
+    scout.woken();
+    scout.glance();
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("locked"));
+}
+
+#[test]
+fn a_pack_is_claimed_whole_only_where_each_of_its_messages_may_be() {
+    let ways: [(&str, Option<(&str, &str)>, Lease, bool); 5] = [
+        ("plain", None, LIVE, true),
+        ("a lease with a time", None, Lease::Timed(60 * SECOND), false),
+        ("a rate", Some(("rate", "1000/s")), LIVE, false),
+        ("so many in flight", Some(("max_in_flight", "100")), LIVE, false),
+        ("kept", Some(("retain", "1h")), LIVE, false),
+    ];
+    for (way, setting, lease, whole) in ways {
+        let mut world = World::empty(PLAIN, 1);
+        if let Some((key, value)) = setting {
+            world.open().configure(|settings| settings.set(key, value)).unwrap();
+        }
+        let disk = world.machine.disk();
+        packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+        let (queue, mut scout) = (opened(&disk), Scout::new());
+        scout.want(10, 10);
+        let Found::Claim(claim) = queue.claim(&mut scout, lease).unwrap() else { panic!("{way}: it was sent") };
+        assert_eq!(claim.is_pack(), whole, "{way}");
+    }
+}
+
+#[test]
+fn a_pack_with_more_than_are_wanted_now_waits_until_as_many_are_wanted() {
+    // Now, at most, and what comes of the five: all, none yet, or some of them.
+    for (now, most, got) in
+        [(5, 5, Some(5)), (4, 5, None), (4, 10, None), (6, 10, Some(5)), (4, 4, Some(4)), (2, 4, None)]
+    {
+        let mut world = World::empty(PLAIN, 1);
+        let disk = world.machine.disk();
+        packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+        let (queue, mut scout) = (opened(&disk), Scout::new());
+        scout.want(now, most);
+        let came = match queue.claim(&mut scout, LIVE).unwrap() {
+            Found::Claim(claim) => Some(claim.messages()),
+            Found::TooMany => None,
+            Found::Nothing(nothing) => panic!("{nothing:?}"),
+        };
+        assert_eq!(came, got, "{now} now of {most} at most");
+    }
+}
