@@ -24,8 +24,14 @@ impl Queue {
             if place.state == State::Claimed {
                 return Err(Error::Held { id: place.id(), by: self.holder(&place)? });
             }
-            if let Some(file) = self.out_of(&place, index)? {
-                return Ok(Some(file));
+            match self.out_of(&place, index)? {
+                Some(out) if out.in_pack.is_none() => return Ok(Some(out)),
+                // What is left of its pack is a pack with others in it.
+                Some(out) => {
+                    place = out;
+                    continue;
+                }
+                None => (),
             }
             if let Some(dir) = self.dir_of(&place)? {
                 self.open_at(&dir, &place, index)?;

@@ -1,5 +1,6 @@
 //! Packs, as verbs that can be stopped at any step: sent, opened, divided, claimed whole, and ended in every way.
 
+mod parts;
 mod races;
 
 use super::ledger::Lasting;
