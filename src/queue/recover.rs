@@ -12,7 +12,7 @@ use super::pack::{Ending, opened};
 use super::send::same;
 use super::settle::{Again, Claim, Counting};
 use super::{Queue, Sync};
-use crate::fs::{Access, Dir, File, Kind};
+use crate::fs::{Access, Dir, Kind};
 use crate::time::{Time, format_duration};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -159,7 +159,7 @@ impl Queue {
         match message::load(disk, file, stat, Depth::Whole)? {
             Content::Message(message) => {
                 // Its sender never came to say "sent", so nobody knows whether its flush succeeded: flush it again.
-                self.flush_before_publishing(message.file(), tmp)?;
+                self.flush(message.file(), tmp)?;
                 match self.publish_left(tmp, name, &message)? {
                     true => recovered.published += 1,
                     false => recovered.deleted += 1,
@@ -179,13 +179,6 @@ impl Queue {
                 self.set_aside(tmp, name, &why)
             }
             Content::Unknown(why) => Err(Error::Unknown { path: tmp.path().join(name), why }),
-        }
-    }
-
-    fn flush_before_publishing(&self, file: &File, tmp: &Dir) -> Result<()> {
-        match self.settings.sync() {
-            Sync::None => Ok(()),
-            _ => self.flush(file, tmp),
         }
     }
 
