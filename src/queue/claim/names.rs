@@ -110,6 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn those_passed_over_are_left_as_well() {
+        let mut names = Names::new((0..1000).map(|number| format!("{number:04}")).collect(), false);
+        assert_eq!(names.left(), 1000);
+        for taken in 1..=3 {
+            names.next();
+            names.was_taken();
+            assert_eq!(names.left(), 1000 - taken);
+        }
+        assert_eq!(names.passed.len(), 1);
+    }
+
+    #[test]
     fn where_much_is_gone_little_is_tried_and_nothing_that_is_there_is_left_out() {
         let (tried, mut there, left_out) = through(900, false);
         assert!(tried < 30, "{tried} names were tried before one that was there");
@@ -117,6 +129,9 @@ mod tests {
         there.sort_unstable();
         assert_eq!(there, (900..1000).collect::<Vec<_>>());
         assert_eq!(through(2, false), (2, (2..1000).collect(), false));
+        // The third in a row that is gone: one is passed over, and comes next when the one behind it is there.
+        let (tried, there, left_out) = through(3, false);
+        assert_eq!((tried, &there[..4], left_out), (3, &[4, 3, 5, 6][..], false));
         assert_eq!(through(900, true), (900, (900..1000).collect(), false));
     }
 }

@@ -73,6 +73,16 @@ fn first(verb: &Verb, n: u64) -> First {
     if verb.fsck_first || n.is_multiple_of(2) { First::Fsck } else { First::Worker }
 }
 
+/// What is wrong without any accident is told first, and at once.
+#[test]
+fn without_an_accident_every_verb_does_what_it_says() {
+    for verb in VERBS {
+        let mut world = prepared(verb, PLAIN);
+        let (_telling, _) = attempt(verb, &mut world, Plan::Healthy);
+        judge(&mut world, None, Since::Kill, first(verb, 1));
+    }
+}
+
 #[test]
 fn a_kill_at_any_step_loses_and_doubles_nothing() {
     kill_everywhere(Share::Most);

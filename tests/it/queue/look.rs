@@ -2,11 +2,14 @@
 
 use super::packs;
 use super::world::{PLAIN, Q, World, due_at, urgent};
-use crate::support::inject::{Plan, Tape};
-use mq::fs::{Access, Disk};
-use mq::queue::name::Lease;
+use crate::support::inject::{Injected, Plan, Tape};
+use crate::support::sandbox::Sandbox;
+use mq::fs::{Access, Disk, File};
+use mq::queue::name::{Lease, Name};
 use mq::queue::{Again, Claim, Counting, Envelope, Found, Nothing, PACK_LEAST, Queue, Scout, Settled};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const LIVE: Lease = Lease::Live;
@@ -138,7 +141,7 @@ fn what_comes_before_the_bucket_at_hand_is_claimed_first() {
                 // Whoever sends what is due before anything else wakes the others up.
                 let due = disk.now().plus(Duration::from_millis(10));
                 world.send(disk, Q, b"first", Envelope { due: Some(due), ..urgent(9) }).unwrap();
-                world.machine.advance(2 * SECOND);
+                world.machine.advance(Duration::from_millis(20));
             },
         ),
     ];
@@ -151,6 +154,9 @@ fn what_comes_before_the_bucket_at_hand_is_claimed_first() {
             assert_eq!(next(&queue, &mut scout).as_deref(), Some(body), "{way}");
         }
         come(&mut world, &disk);
+        if way.starts_with("due") {
+            scout.woken();
+        }
         assert_eq!(next(&queue, &mut scout).as_deref(), Some("first"), "{way}");
         assert_eq!(next(&queue, &mut scout).as_deref(), Some("4"), "{way}");
     }
@@ -161,8 +167,8 @@ fn come_and_go(world: &mut World, _: &Disk) {
     world.machine.remove(format!("{Q}/ready/9"));
 }
 
-#[test]
-fn what_comes_back_into_an_older_bucket_is_claimed_first() {
+/// The first message of one bucket is in somebody's hands, and five stand in the next, of which three are claimed.
+fn with_an_older_bucket() -> (World, Disk, Scout, Claim) {
     let mut world = with(&plain(1));
     let disk = world.machine.disk();
     let (queue, mut scout) = (opened(&disk), Scout::new());
@@ -174,9 +180,97 @@ fn what_comes_back_into_an_older_bucket_is_claimed_first() {
         assert_eq!(next(&queue, &mut scout), Some(format!("packed {number}")));
         world.machine.advance(SECOND);
     }
-    first.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+    (world, disk, scout, first)
+}
+
+#[test]
+fn what_comes_back_into_an_older_bucket_is_claimed_first() {
+    for fresh in [false, true] {
+        let (world, disk, mut scout, first) = with_an_older_bucket();
+        let queue = opened(&disk);
+        let mut left = 4..;
+        if fresh {
+            // In the same tick of the clock in which the list of buckets changed last.
+            world.machine.mkdir(format!("{Q}/ready/4/0000000000000001"));
+            world.machine.remove(format!("{Q}/ready/4/0000000000000001"));
+            assert_eq!(next(&queue, &mut scout), left.next().map(|number| format!("packed {number}")));
+        }
+        first.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some("1"), "fresh: {fresh}");
+        assert_eq!(next(&queue, &mut scout), left.next().map(|number| format!("packed {number}")));
+    }
+}
+
+#[test]
+fn what_was_locked_in_an_older_bucket_is_claimed_first() {
+    let mut world = with(&plain(1));
+    let disk = world.machine.disk();
+    packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+    world.machine.advance(SECOND);
+    let locked = lock(&world, &disk);
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    for number in 1..=3 {
+        assert_eq!(next(&queue, &mut scout), Some(format!("packed {number}")));
+        world.machine.advance(SECOND);
+    }
+    drop(locked);
     assert_eq!(next(&queue, &mut scout).as_deref(), Some("1"));
-    assert_eq!(next(&queue, &mut scout).as_deref(), Some("packed 4"));
+}
+
+/// On a disk, whose directories are as large as they are.
+#[test]
+fn of_the_buckets_that_are_empty_the_newest_stays() {
+    let sandbox = Sandbox::new();
+    sandbox.send("jobs", "first");
+    let path = sandbox.queue("jobs");
+    let queue = Queue::open(&Disk::real(), &path).unwrap();
+    let mut batch = queue.batch().unwrap().packing(2, 3);
+    for body in ["1", "2", "3"] {
+        batch.begin(&Envelope::default()).unwrap();
+        batch.write(body.as_bytes()).unwrap();
+    }
+    assert!(batch.publish(|_| ()).unwrap().is_none());
+    let buckets = || {
+        let entries = path.join("ready/4").read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = buckets();
+    assert_eq!(before.len(), 2);
+    let mut scout = Scout::new();
+    while next(&queue, &mut scout).is_some() {}
+    let after = buckets();
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert!(after.last().unwrap().to_string_lossy() > before.first().unwrap().to_string_lossy());
+}
+
+/// The bucket that a claimer has at hand is emptied and removed by another, at each moment of the claim.
+#[test]
+fn a_bucket_may_go_while_it_is_at_hand() {
+    for n in 1.. {
+        let (world, disk, _, first) = with_an_older_bucket();
+        first.nack(&opened(&disk), Again::Now, Counting::Counted, None).unwrap();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let machine = world.machine.clone();
+        let (done, when) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(u64::MAX)));
+        let (said, from) = (done.clone(), when.clone());
+        let steps = steps.watched(move |step| {
+            if step >= from.load(Ordering::Relaxed) && !said.swap(true, Ordering::Relaxed) {
+                let other = opened(&machine.disk());
+                let mut scout = Scout::new();
+                while next(&other, &mut scout).is_some() {}
+            }
+        });
+        let queue = opened(&Disk::new(steps));
+        let mut scout = Scout::new();
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some("1"));
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some("packed 4"));
+        when.store(tape.steps() + n, Ordering::Relaxed);
+        let last = next(&queue, &mut scout);
+        if !done.load(Ordering::Relaxed) {
+            break;
+        }
+        assert!(last.is_none() || last.as_deref() == Some("packed 5"), "{last:?}");
+    }
 }
 
 #[test]
@@ -204,22 +298,40 @@ fn a_glance_says_when_the_next_lease_ends() {
     }
 }
 
+/// Locks the first message that is ready, as somebody in the middle of a few calls.
+fn lock(world: &World, disk: &Disk) -> File {
+    let path = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
+    let (dir, name) = path.rsplit_once('/').unwrap();
+    let dir = disk.open_queue(&Path::new(Q).join(dir)).unwrap();
+    let file = disk.open(&dir, name, Access::Write).unwrap();
+    assert!(disk.try_lock(&file).unwrap());
+    file
+}
+
+#[test]
+fn a_lock_of_a_moment_is_waited_for() {
+    let world = with(&plain(1));
+    let locked = std::sync::Mutex::new(Some(lock(&world, &world.machine.disk())));
+    let (steps, _) = Injected::new(world.machine.process(), Plan::Healthy);
+    let looks = AtomicU64::new(0);
+    let steps = steps.watched(move |_| {
+        // By then it has looked more than once.
+        if looks.fetch_add(1, Ordering::Relaxed) == 150 {
+            drop(locked.lock().unwrap().take());
+        }
+    });
+    let queue = opened(&Disk::new(steps));
+    assert_eq!(next(&queue, &mut Scout::new()).as_deref(), Some("1"));
+}
+
 #[test]
 fn what_was_locked_at_a_glance_is_seen_by_the_next() {
     let mut world = with(&[]);
     let disk = world.machine.disk();
     world.send(&disk, Q, b"locked", Envelope::default()).unwrap();
     world.machine.advance(SECOND);
-    let path = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
-    let (dir, name) = path.rsplit_once('/').unwrap();
-    let lock = || {
-        let dir = disk.open_queue(&Path::new(Q).join(dir)).unwrap();
-        let file = disk.open(&dir, name, Access::Write).unwrap();
-        assert!(disk.try_lock(&file).unwrap());
-        file
-    };
     let (queue, mut scout) = (opened(&disk), Scout::new());
-    let locked = lock();
+    let locked = lock(&world, &disk);
     assert!(nothing(&queue, &mut scout).busy);
     for _ in 0..3 {
         world.machine.advance(SECOND);
@@ -252,6 +364,32 @@ fn a_pack_is_claimed_whole_only_where_each_of_its_messages_may_be() {
         let Found::Claim(claim) = queue.claim(&mut scout, lease).unwrap() else { panic!("{way}: it was sent") };
         assert_eq!(claim.is_pack(), whole, "{way}");
     }
+}
+
+#[test]
+fn behind_a_pack_that_has_too_many_nothing_is_claimed() {
+    let mut world = with(&plain(1));
+    let disk = world.machine.disk();
+    packs::send(&mut world, &disk, &urgent(7)).unwrap();
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    scout.want(4, 10);
+    let found = queue.claim(&mut scout, LIVE).unwrap();
+    assert!(matches!(found, Found::TooMany), "{found:?}");
+}
+
+#[test]
+fn a_pack_under_the_name_of_one_message_is_set_aside() {
+    let mut world = with(&[]);
+    let disk = world.machine.disk();
+    packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+    let path = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
+    let bytes = world.machine.read(format!("{Q}/{path}")).unwrap();
+    let pack = Name::parse(path.rsplit('/').next().unwrap()).unwrap();
+    world.machine.remove(format!("{Q}/{path}"));
+    let name = Name { pack: None, ..pack };
+    world.machine.write(format!("{Q}/ready/4/{}/{name}", name.bucket), &bytes);
+    assert_eq!(nothing(&opened(&disk), &mut Scout::new()), Nothing::default());
+    assert!(world.machine.files(Q).iter().any(|path| path.starts_with("damaged/")), "{}", world.machine.listing(Q));
 }
 
 #[test]

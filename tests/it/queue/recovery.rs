@@ -135,7 +135,19 @@ fn a_send_that_was_written_to_its_end_is_counted_as_published() {
         world.rubbish = left;
         stop_with(&mut world, act, "", b"{");
     }
+    let mut damaged = world.fork();
     assert_eq!(world.open().recover().unwrap(), Recovered { published: 2, ..Recovered::default() });
+    for path in world.machine.files(Q).iter().filter(|path| path.starts_with("ready/")) {
+        assert!(world.machine.read(format!("{Q}/{path}")).unwrap().ends_with(b"whole"), "{path}");
+    }
+    // Whole, and with another body than its checksum is of.
+    for path in damaged.machine.files(Q).iter().filter(|path| path.starts_with("tmp/")) {
+        let path = format!("{Q}/{path}");
+        let bytes = damaged.machine.read(&path).unwrap();
+        damaged.machine.write(path, &[&bytes[..bytes.len() - 1], b"E"].concat());
+    }
+    damaged.rubbish = 2;
+    assert_eq!(damaged.open().recover().unwrap(), Recovered { ended: 2, ..Recovered::default() });
 }
 
 #[test]
@@ -184,6 +196,34 @@ fn of_a_pack_that_was_lost_what_was_cancelled_is_dead_with_the_right_reason() {
     let dead = String::from_utf8(world.machine.read(format!("{Q}/{dead}")).unwrap()).unwrap();
     let last = dead.lines().last().unwrap();
     assert!(last.contains(r#""outcome":"cancelled""#) && last.contains("not needed any more"), "{last}");
+}
+
+#[test]
+fn what_was_lost_and_cancelled_is_dead() {
+    let mut world = still();
+    let queue = world.open();
+    for body in [b"1", b"2"] {
+        world.send(&world.machine.disk(), Q, body, Envelope::default()).unwrap();
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        let place = place_of(&queue, claim.id()).unwrap();
+        cancelled(queue.cancel(&place, "not needed any more").unwrap(), &place, true).unwrap();
+        std::mem::forget(claim);
+    }
+    let world = world.fork();
+    assert_eq!(world.open().recover().unwrap(), Recovered { ended: 2, ..Recovered::default() });
+    assert_eq!(world.machine.files(Q).iter().filter(|path| path.starts_with("dead/")).count(), 2);
+}
+
+/// A claimer that finds what ended while it looked says that there is nothing.
+#[test]
+fn a_claim_that_ends_what_was_lost_finds_nothing() {
+    let mut world = still();
+    world.open().configure(|settings| settings.set("max_attempts", "1")).unwrap();
+    world.send(&world.machine.disk(), Q, b"1", Envelope::default()).unwrap();
+    lose(&world);
+    let found = world.open().claim(&mut Scout::new(), Lease::Live).unwrap();
+    assert!(matches!(found, Found::Nothing(_)), "{found:?}");
+    assert!(world.machine.files(Q).iter().any(|path| path.starts_with("dead/")));
 }
 
 #[test]
