@@ -1,6 +1,7 @@
 //! The engine, seen from outside, on a file system in memory.
 
 mod clock;
+mod contents;
 mod crash;
 mod fixture;
 mod glance;
