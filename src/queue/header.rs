@@ -466,4 +466,22 @@ mod tests {
         }
         assert_eq!(variable("Proxy"), "MQ_H_PROXY");
     }
+
+    #[test]
+    fn keys_types_and_names_of_headers_are_held_to_their_rules() {
+        let longest = "k".repeat(KEY_MAX);
+        for (key, good) in
+            [("a", true), (longest.as_str(), true), (&format!("{longest}k"), false), ("", false), ("a\nb", false)]
+        {
+            assert_eq!(check_key(key).is_ok(), good, "{key:?}");
+        }
+        for (kind, good) in [("text/csv", true), ("", false), ("text\ncsv", false)] {
+            assert_eq!(Envelope::default().typed(kind).is_ok(), good, "{kind:?}");
+        }
+        for (name, good) in
+            [("a", true), ("A9_b-c", true), ("", false), ("9a", false), ("_a", false), ("a.b", false), ("a b", false)]
+        {
+            assert_eq!(is_header_name(name), good, "{name:?}");
+        }
+    }
 }

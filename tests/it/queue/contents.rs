@@ -3,9 +3,12 @@
 use super::judge::fsck;
 use super::verbs::record;
 use super::world::{PLAIN, Q, World, body_of, claim_one, urgent};
+use crate::support::inject::Plan;
 use mq::fs::Disk;
-use mq::queue::name::Lease;
-use mq::queue::{Again, Claim, Counting, Envelope, Error, Found, Outcome, Queue, Repair, Scout, Settled};
+use mq::queue::name::{Lease, State};
+use mq::queue::{Again, Claim, Counting, Envelope, Error, Found, Outcome, Place, Queue, Repair, Scout, Settled};
+use rustix::io::Errno;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,6 +37,10 @@ fn a_body_of_any_length_arrives_as_it_was_sent() {
             let disk = world.machine.disk();
             world.send(&disk, Q, &body(length), Envelope::default()).unwrap();
             let queue = open(&disk);
+            // What is behind the body is no part of it.
+            let claim = claim_one(&queue, lease).unwrap();
+            let failed = record(&disk, claim.attempt(), Outcome::Exit);
+            claim.nack(&queue, Again::Now, Counting::Counted, failed).unwrap();
             let claim = claim_one(&queue, lease).unwrap();
             assert!(body_of(&claim).unwrap() == body(length), "{length} bytes");
             assert_eq!(claim.message().small_body().is_some(), length <= 1 << 20);
@@ -214,4 +221,94 @@ fn what_seq_says_is_made_anew_from_what_is_there_and_fsck_tells() {
     first.ack(&queue).unwrap();
     drop(claim_one(&queue, Lease::Live).unwrap());
     assert_eq!(queue.stats().unwrap().acked_total, 0, "three were sent, two removed, and one is there");
+}
+
+#[test]
+fn a_copy_for_a_job_is_in_memory_where_the_disk_is_full() {
+    let mut world = empty();
+    world.machine.stand_still();
+    world.send(&world.machine.disk(), Q, &body(2 << 20), Envelope::default()).unwrap();
+    let copied = |plan: Plan| {
+        let tried = world.fork();
+        let (disk, tape) = tried.injected(plan);
+        let claim = claim_one(&open(&disk), Lease::Live).unwrap();
+        let copy = claim.message().private_copy(&disk.open_queue(Path::new(Q)).unwrap());
+        (copy.map(drop), tape.trace())
+    };
+    let (copy, trace) = copied(Plan::Healthy);
+    copy.unwrap();
+    let step = trace.lines().find(|line| line.contains("copy")).expect("a copy").trim_start();
+    let n = step.split(' ').next().unwrap().parse().unwrap();
+    let (copy, trace) = copied(Plan::FailOnce(n, Errno::NOSPC));
+    copy.unwrap_or_else(|error| panic!("{error}:\n{trace}"));
+    assert!(copied(Plan::FailOnce(n, Errno::IO)).0.is_err());
+}
+
+/// The file of the one message that is ready.
+fn ready(world: &World) -> (String, Vec<u8>) {
+    let path = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
+    let path = format!("{Q}/{path}");
+    let bytes = world.machine.read(&path).unwrap();
+    (path, bytes)
+}
+
+#[test]
+fn a_record_is_written_over_what_was_torn() {
+    let mut world = empty();
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"1", Envelope::default()).unwrap();
+    let queue = open(&disk);
+    let fail = || {
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        let how = record(&disk, claim.attempt(), Outcome::Exit);
+        claim.nack(&queue, Again::Now, Counting::Counted, how).unwrap();
+    };
+    fail();
+    let (path, bytes) = ready(&world);
+    world.machine.write(&path, &[bytes.as_slice(), &b"torn".repeat(1000)].concat());
+    fail();
+    let (_, after) = ready(&world);
+    assert!(after.starts_with(&bytes) && after.ends_with(b"}\n"));
+    assert!(!after.windows(4).any(|four| four == b"torn"));
+}
+
+#[test]
+fn a_history_ends_at_its_limit_and_stops_nobody() {
+    const MOST: usize = 256 << 10;
+    let mut world = empty();
+    world.open().configure(|settings| settings.set("max_attempts", "1000")).unwrap();
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"1", Envelope::default()).unwrap();
+    let start = ready(&world).1.len();
+    let queue = open(&disk);
+    let mut lengths = Vec::new();
+    for _ in 0..20 {
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        let mut how = record(&disk, claim.attempt(), Outcome::Exit).unwrap();
+        how.stderr = Some("x".repeat(15_000));
+        claim.nack(&queue, Again::Now, Counting::Counted, Some(how)).unwrap();
+        lengths.push(ready(&world).1.len() - start);
+    }
+    let full = *lengths.last().unwrap();
+    assert!(full <= MOST && full + 16_000 > MOST, "{lengths:?}");
+    assert!(lengths.is_sorted());
+}
+
+#[test]
+fn what_is_damaged_in_a_pack_is_not_read_from_it() {
+    let messages: Vec<_> = (0..5).map(|number| (body(number + 10), Envelope::default())).collect();
+    let (world, _) = together(&messages, (2, 100));
+    let path = world.machine.files(Q).into_iter().find(|path| path.contains("-n0")).unwrap();
+    let path = format!("{Q}/{path}");
+    let mut bytes = world.machine.read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    world.machine.write(&path, &bytes);
+    let queue = world.open();
+    let mut read = Vec::new();
+    let each = |place: Place, _: &_| {
+        read.push(queue.read(&place).is_ok_and(|message| message.is_some()));
+        Ok(ControlFlow::Continue(()))
+    };
+    queue.each_place(State::Ready, each).unwrap();
+    assert_eq!(read, [true, true, true, true, false]);
 }
