@@ -6,7 +6,9 @@ use super::world::{PLAIN, Q, World, body_of, claim_one, urgent};
 use crate::support::inject::Plan;
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
-use mq::queue::{Again, Claim, Counting, Envelope, Error, Found, Outcome, Place, Queue, Repair, Scout, Settled};
+use mq::queue::{
+    Again, Claim, Counting, Envelope, Error, Found, Outcome, Place, Queue, Removed, Repair, Scout, Settled,
+};
 use rustix::io::Errno;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -311,4 +313,67 @@ fn what_is_damaged_in_a_pack_is_not_read_from_it() {
     };
     queue.each_place(State::Ready, each).unwrap();
     assert_eq!(read, [true, true, true, true, false]);
+}
+
+/// Beyond some hundreds they stand in buckets below the directory of their group.
+#[test]
+fn a_large_group_is_delivered_in_its_order() {
+    let group = |number: u32| {
+        let key = if number.is_multiple_of(7) { "b" } else { "a" };
+        Envelope { group: Some(key.into()), ..Envelope::default() }
+    };
+    let text = |number: u32| number.to_string().into_bytes();
+    let messages: Vec<_> = (0..1500).map(|number| (text(number), group(number))).collect();
+    let (mut world, bodies) = together(&messages, (2, 100));
+    let of = |bodies: &[Vec<u8>], b: bool| -> Vec<u32> {
+        let numbers = bodies.iter().map(|body| String::from_utf8(body.clone()).unwrap().parse::<u32>().unwrap());
+        numbers.filter(|number| number.is_multiple_of(7) == b).collect()
+    };
+    for b in [false, true] {
+        let sent: Vec<u32> = (0..1500).filter(|number: &u32| number.is_multiple_of(7) == b).collect();
+        assert_eq!(of(&bodies, b), sent);
+    }
+    let depth = |world: &World| world.machine.files(Q).iter().map(|path| path.split('/').count()).max();
+    assert_eq!(depth(&world), Some(4), "groups/MARK/BUCKET/NAME");
+
+    // What is sent while it is drained comes last, and what is taken out of the middle leaves the order as it was.
+    let queue = world.open();
+    let mut seen = 0;
+    let mut places = Vec::new();
+    let each = |place: Place, _: &_| {
+        seen += 1;
+        if seen % 100 == 50 {
+            places.push(place);
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    queue.each_place(State::Ready, each).unwrap();
+    assert_eq!((seen, places.len(), queue.stats().unwrap().ready), (1500, 15, 1500));
+    let mut removed = Vec::new();
+    for place in &places {
+        removed.push(queue.read(place).unwrap().unwrap().start(10).unwrap());
+        assert_eq!(queue.remove(place).unwrap(), Removed::Removed);
+    }
+    let (mut scout, mut bodies) = (Scout::new(), Vec::new());
+    let mut failed = false;
+    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+        let body = body_of(&claim).unwrap();
+        if bodies.len() == 700 && !failed {
+            failed = true;
+            // It stays its turn.
+            claim.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+            world.send(&world.machine.disk(), Q, b"1501", group(1501)).unwrap();
+            continue;
+        }
+        bodies.push(body);
+        assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
+    }
+    for b in [false, true] {
+        let gone = of(&removed, b);
+        let left =
+            (0..1500).chain([1501]).filter(|number: &u32| number.is_multiple_of(7) == b && !gone.contains(number));
+        assert_eq!(of(&bodies, b), left.collect::<Vec<_>>());
+    }
+    let left = world.machine.files(Q);
+    assert!(!left.iter().any(|path| path.starts_with("groups/") && path != "groups/"), "{left:?}");
 }

@@ -49,7 +49,7 @@ impl Inode {
         match &self.what {
             What::File(bytes) => bytes.len(),
             // As if there had been much in it once: what may be removed for that is, whenever it may be.
-            What::Dir(_) => 8192,
+            What::Dir(entries) => 8192 + 64 * entries.len(),
             What::Symlink(to) => to.as_os_str().len(),
             What::Socket => 0,
         }
