@@ -284,6 +284,53 @@ fn what_is_sent_with_a_delay_to_an_idle_claimer_comes_when_it_is_due() {
     assert_eq!(next(&queue, &mut scout).as_deref(), Some("soon"));
 }
 
+/// In the tick of the clock in which a list of buckets changed last, its time tells nothing.
+#[test]
+fn what_is_sent_in_the_tick_of_a_glance_is_seen_by_the_next() {
+    let mut world = World::empty(PLAIN, 1);
+    world.machine.stand_still();
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"before", Envelope::default()).unwrap();
+    let (queue, mut scout) = (opened(&disk), Scout::new());
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("before"));
+    nothing(&queue, &mut scout);
+    for _ in 0..3 {
+        glance(&queue, &mut scout);
+    }
+    world.send(&disk, Q, b"new", urgent(9)).unwrap();
+    scout.woken();
+    scout.glance();
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("new"));
+}
+
+/// On a disk, whose directories are as large as they are, and so stay.
+#[test]
+fn what_comes_into_a_higher_priority_that_was_there_before_is_claimed_first() {
+    let sandbox = Sandbox::new();
+    sandbox.mq(["send", "jobs", "-q", "-p", "9", "before"]).ok();
+    let path = sandbox.queue("jobs");
+    let queue = Queue::open(&Disk::real(), &path).unwrap();
+    assert_eq!(next(&queue, &mut Scout::new()).as_deref(), Some("before\n"));
+    let send = |body: &str, priority| {
+        let mut draft = queue.draft(urgent(priority)).unwrap();
+        draft.write(body.as_bytes()).unwrap();
+        draft.publish().unwrap();
+    };
+    ["1", "2", "3", "4"].iter().for_each(|body| send(body, 4));
+    // As if that had been some time ago.
+    for dir in ["ready", "ready/4", "ready/9"] {
+        let then = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now() - 60 * SECOND);
+        std::fs::File::open(path.join(dir)).unwrap().set_times(then).unwrap();
+    }
+    let mut scout = Scout::new();
+    for body in ["1", "2", "3"] {
+        assert_eq!(next(&queue, &mut scout).as_deref(), Some(body));
+    }
+    send("first", 9);
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("first"));
+    assert_eq!(next(&queue, &mut scout).as_deref(), Some("4"));
+}
+
 #[test]
 fn a_glance_says_when_the_next_lease_ends() {
     let mut world = with(&plain(1));
