@@ -17,6 +17,7 @@ mod odd;
 mod pace;
 mod packs;
 mod pairs;
+mod passing;
 mod protections;
 mod recovery;
 mod reference;

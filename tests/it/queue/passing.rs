@@ -1,0 +1,117 @@
+//! What is ended in passing: messages of a group that have expired, and keys whose time is over.
+
+use super::survey::Survey;
+use super::world::{PLAIN, Q, World, body_of, claim_one};
+use mq::queue::name::{Lease, State};
+use mq::queue::{Again, Counting, Envelope, Found, Moved, Place, Scout, Settled, Unique, Until};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Three messages of one group, of which the second expires after a minute: or the first, if `first`.
+fn group(settings: &[(&str, &str)], expires: usize) -> World {
+    let mut world = World::empty(PLAIN, 1);
+    world.machine.stand_still();
+    world.open().configure(|all| settings.iter().try_for_each(|(key, value)| all.set(key, value))).unwrap();
+    for (at, body) in [b"1", b"2", b"3"].iter().enumerate() {
+        let ttl = (at == expires).then_some(MINUTE);
+        let envelope = Envelope { group: Some("a".into()), ttl, ..Envelope::default() };
+        world.send(&world.machine.disk(), Q, *body, envelope).unwrap();
+    }
+    world
+}
+
+/// Claims and acknowledges all that can be had.
+fn drain(world: &World) -> Vec<String> {
+    let (queue, mut scout, mut bodies) = (world.open(), Scout::new(), Vec::new());
+    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+        bodies.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
+        assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
+    }
+    bodies
+}
+
+/// The attempts of each message that is dead.
+fn dead(world: &World) -> Vec<(String, u32)> {
+    let survey = Survey::of(&world.machine, Q);
+    assert_eq!(survey.wrong, [""; 0]);
+    let dead = survey.messages.into_iter().filter(|seen| seen.state == "dead");
+    dead.map(|seen| (String::from_utf8(seen.body).unwrap(), seen.attempts)).collect()
+}
+
+#[test]
+fn an_expired_message_of_a_group_lets_the_next_one_come() {
+    for expires in [0, 1] {
+        for (on_expire, left) in [("drop", 0), ("dead", 1)] {
+            for tried in [false, true] {
+                let world = group(&[("on_expire", on_expire), ("group_on_dead", "continue")], expires);
+                if tried {
+                    let queue = world.open();
+                    let claim = claim_one(&queue, Lease::Live).unwrap();
+                    claim.nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+                }
+                world.machine.advance(2 * MINUTE);
+                let alive = ["1", "2", "3"].into_iter().enumerate().filter(|(at, _)| *at != expires);
+                assert_eq!(drain(&world), alive.map(|(_, body)| body.to_string()).collect::<Vec<_>>());
+                let dead = dead(&world);
+                assert_eq!(dead.len(), left, "{on_expire}: {dead:?}");
+                // Only of the first it was the turn.
+                let attempts = u32::from(tried && expires == 0);
+                assert!(dead.iter().all(|(_, tries)| *tries == attempts), "{dead:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_dead_letter_holds_its_group_an_expired_one_does() {
+    for (on_expire, held) in [("dead", true), ("drop", false)] {
+        let world = group(&[("on_expire", on_expire), ("group_on_dead", "hold")], 0);
+        world.machine.advance(2 * MINUTE);
+        let came = drain(&world);
+        assert_eq!(came.is_empty(), held, "{on_expire}: {came:?}");
+        if !held {
+            continue;
+        }
+        let queue = world.open();
+        let mut places = Vec::new();
+        let each = |place: Place, _: &_| {
+            places.push(place);
+            Ok(ControlFlow::Continue(()))
+        };
+        queue.each_place(State::Dead, each).unwrap();
+        assert_eq!(places.len(), 1);
+        // Sent round again by a person, it is delivered, and its group goes on.
+        assert!(matches!(queue.redrive(&places[0], None).unwrap(), Moved::To(_)));
+        assert_eq!(drain(&world), ["1", "2", "3"]);
+    }
+}
+
+/// A key that is taken for an hour leaves a record, and those who send take some away.
+#[test]
+fn records_of_keys_whose_time_is_over_go_in_passing() {
+    let mut world = World::empty(PLAIN, 1);
+    let disk = world.machine.disk();
+    let records = |world: &World| world.machine.files(Q).iter().filter(|path| path.starts_with("unique/")).count();
+    let send = |world: &mut World, key: String| {
+        let until = Until::For(Duration::from_secs(3600));
+        let unique = Some(Unique { key: key.clone(), until });
+        world.send(&disk, Q, key.as_bytes(), Envelope { unique, ..Envelope::default() }).unwrap();
+    };
+    for number in 0..100 {
+        send(&mut world, format!("{number} is old"));
+    }
+    assert_eq!(records(&world), 100);
+    world.machine.advance(Duration::from_secs(1800));
+    for number in 0..300 {
+        send(&mut world, format!("{number} is new"));
+    }
+    assert_eq!(records(&world), 400, "none of these times is over");
+    world.machine.advance(Duration::from_secs(1801));
+    for number in 0..1000 {
+        send(&mut world, format!("{number} is the newest"));
+    }
+    let left = records(&world);
+    assert!((1300..1399).contains(&left), "{left}");
+}
