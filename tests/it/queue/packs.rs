@@ -2,6 +2,7 @@
 
 mod parts;
 mod races;
+mod wanted;
 
 use super::ledger::Lasting;
 use super::survey::Survey;
