@@ -1,9 +1,12 @@
 //! What is ended in passing: messages of a group that have expired, and keys whose time is over.
 
 use super::survey::Survey;
+use super::verbs::{cancelled, place_of};
 use super::world::{PLAIN, Q, World, body_of, claim_one};
 use mq::queue::name::{Lease, State};
-use mq::queue::{Again, Counting, Envelope, Found, Moved, Place, Scout, Settled, Unique, Until};
+use mq::queue::{
+    Again, Cancelled, Counting, Envelope, Found, Moved, Outcome, Place, Record, Scout, Settled, Unique, Until,
+};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -85,6 +88,33 @@ fn where_a_dead_letter_holds_its_group_an_expired_one_does() {
         // Sent round again by a person, it is delivered, and its group goes on.
         assert!(matches!(queue.redrive(&places[0], None).unwrap(), Moved::To(_)));
         assert_eq!(drain(&world), ["1", "2", "3"]);
+    }
+}
+
+/// Its turn is in `delayed/`, and it stands in its group.
+#[test]
+fn a_message_of_a_group_that_waits_for_a_retry_can_be_cancelled() {
+    // Whoever cancels it lets its group go on, whatever a dead letter does.
+    for on_dead in ["continue", "hold"] {
+        let world = group(&[("group_on_dead", on_dead)], 9);
+        let queue = world.open();
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        let id = claim.id();
+        claim.nack(&queue, Again::After(60 * MINUTE), Counting::Counted, None).unwrap();
+        assert_eq!(drain(&world), [""; 0], "the others wait for it");
+        let place = place_of(&queue, id).unwrap();
+        assert_eq!(place.state, State::Delayed);
+        cancelled(queue.cancel(&place, "not needed any more").unwrap(), &place, false).unwrap();
+        assert_eq!(dead(&world), [("1".to_string(), 1)]);
+        let dead = place_of(&queue, id).unwrap();
+        let history = queue.read(&dead).unwrap().unwrap().history().unwrap();
+        let last = history.records.last().unwrap();
+        let Record::Attempt(last) = last else { panic!("{last:?}") };
+        assert_eq!((last.outcome, last.reason.as_deref()), (Outcome::Cancelled, Some("not needed any more")));
+        assert_eq!(drain(&world), ["2", "3"], "{on_dead}");
+        assert_eq!(queue.stats().unwrap().dead_total, 1);
+        // It is not there any more to be cancelled again.
+        assert!(!matches!(queue.cancel(&place, "again"), Ok(Cancelled::Dead)));
     }
 }
 
