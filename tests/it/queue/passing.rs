@@ -3,11 +3,13 @@
 use super::survey::Survey;
 use super::verbs::{cancelled, place_of};
 use super::world::{PLAIN, Q, World, body_of, claim_one};
+use crate::support::inject::Plan;
 use mq::queue::name::{Lease, State};
 use mq::queue::{
-    Again, Cancelled, Counting, Envelope, Found, Moved, Outcome, Place, Record, Scout, Settled, Unique, Until,
+    Again, Cancelled, Counting, Envelope, Found, Moved, Outcome, Place, Queue, Record, Scout, Settled, Unique, Until,
 };
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -144,4 +146,37 @@ fn records_of_keys_whose_time_is_over_go_in_passing() {
     }
     let left = records(&world);
     assert!((1300..1399).contains(&left), "{left}");
+}
+
+/// With `sync = all` what is claimed, extended, put back or acknowledged stays so after a power cut.
+#[test]
+fn each_step_of_a_message_is_flushed_where_all_are_to_be() {
+    for (sync, flushes) in [("all", true), ("send", false), ("none", false)] {
+        for key in [None, Some("a".to_string())] {
+            let mut world = World::empty(PLAIN, 1);
+            world.open().configure(|all| all.set("sync", sync)).unwrap();
+            for body in [b"1", b"2"] {
+                world
+                    .send(&world.machine.disk(), Q, body, Envelope { group: key.clone(), ..Envelope::default() })
+                    .unwrap();
+            }
+            let (disk, tape) = world.injected(Plan::Healthy);
+            let queue = Queue::open(&disk, Path::new(Q)).unwrap();
+            let synced = |what: &str| {
+                let count = tape.trace().lines().filter(|step| step.contains("sync")).count();
+                assert_eq!(count > 0, flushes, "{what} with {sync}:\n{}", tape.trace());
+                count
+            };
+            let claim = claim_one(&queue, Lease::Timed(MINUTE)).unwrap();
+            let claimed = synced("claim");
+            let receipt = claim.receipt(Q);
+            claim.extend(&queue, None).unwrap();
+            let extended = synced("extend");
+            queue.redeem(&receipt, None).unwrap().nack(&queue, Again::Now, Counting::Counted, None).unwrap();
+            let put_back = synced("nack");
+            claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap();
+            let acked = synced("ack");
+            assert!(!flushes || claimed < extended && extended < put_back && put_back < acked, "{}", tape.trace());
+        }
+    }
 }
