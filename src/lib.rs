@@ -13,11 +13,8 @@ pub mod cli;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(target_env = "musl")]
+mod memory;
 pub mod queue;
 pub mod time;
 pub mod work;
-
-/// What Cargo.toml says of it.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -126,7 +126,6 @@ impl Queue {
         }
         let most = if listed > LISTED { most.saturating_mul(LONG) } else { most };
         if names.len() > most {
-            names.sort_unstable();
             let start = self.random_below(names.len())?;
             names.rotate_left(start);
             names.truncate(most);

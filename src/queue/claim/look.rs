@@ -6,7 +6,7 @@ use super::{Cursor, List, Scout, Steady, Try, Wanted};
 use crate::fs::{Dir, Kind};
 use crate::queue::browse::Place;
 use crate::queue::error::{Error, Result};
-use crate::queue::name::{ClaimedName, Lease, Name, PRIORITIES, Priority, RESERVE, State, Token, ready_priority};
+use crate::queue::name::{self, ClaimedName, Lease, Name, PRIORITIES, Priority, RESERVE, State, Token, ready_priority};
 use crate::queue::pace::{Gate, HeldBack};
 use crate::queue::pack::HeldPack;
 use crate::queue::settle::Claim;
@@ -393,7 +393,7 @@ impl Queue {
             }
             ControlFlow::Continue(())
         })?;
-        names.sort_unstable();
+        name::sort(&mut names);
         Ok(names)
     }
 }
