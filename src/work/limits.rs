@@ -1,7 +1,10 @@
 //! The limit of open files: a worker that holds many messages at once raises its own, and hands its jobs the one it was
 //! started with.
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 
 /// Descriptors a worker has beside its messages, and those of each job.
 const OWN: u64 = 64;
@@ -12,6 +15,8 @@ const PER_JOB: u64 = 8;
 pub(super) struct Files {
     original: Rlimit,
     raised: Rlimit,
+    /// Two low numbers, kept for musl's posix_spawn(3): it makes a pipe to hear of the exec, under the job's limit.
+    kept: RefCell<Option<(OwnedFd, OwnedFd)>>,
 }
 
 impl Files {
@@ -31,7 +36,8 @@ impl Files {
         let each =
             raised.current.map_or(most as u64, |current| (current.saturating_sub(OWN) / jobs).saturating_sub(PER_JOB));
         let most = most.min(usize::try_from(each).unwrap_or(usize::MAX)).max(1);
-        (Files { original, raised }, most)
+        let kept = RefCell::new(if raised == original { None } else { keep() });
+        (Files { original, raised, kept }, most)
     }
 
     /// Does something under the limit that a job is to have: the one the worker was started with, unless the job is given
@@ -41,10 +47,16 @@ impl Files {
         if current == self.raised.current {
             return spawn();
         }
+        drop(self.kept.take());
         // What is open beyond it stays open (getrlimit(2)); no other thread of ours opens files.
         let _ = setrlimit(Resource::Nofile, Rlimit { current, ..self.original });
         let spawned = spawn();
         let _ = setrlimit(Resource::Nofile, self.raised);
+        self.kept.replace(keep());
         spawned
     }
+}
+
+fn keep() -> Option<(OwnedFd, OwnedFd)> {
+    pipe_with(PipeFlags::CLOEXEC).ok()
 }
