@@ -232,7 +232,7 @@ def faulty(mq, work, note):
     os.remove(switch)
     # A send whose rename failed, and then the removal of its file as well, is one whose sender died: recovery publishes it.
     one.refused.clear()
-    time.sleep(3.1)
+    time.sleep(3.1)  # the leases of 3 s that nobody settled run out
     one.call("dlq", "redrive", one.queue, "--all", allowed=(0, 1))
     one.account()
     subprocess.run(["umount", mount], check=False)

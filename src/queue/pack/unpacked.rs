@@ -24,14 +24,10 @@ impl Queue {
             if place.state == State::Claimed {
                 return Err(Error::Held { id: place.id(), by: self.holder(&place)? });
             }
-            match self.out_of(&place, index)? {
-                Some(out) if out.in_pack.is_none() => return Ok(Some(out)),
-                // What is left of its pack is a pack with others in it.
-                Some(out) => {
-                    place = out;
-                    continue;
-                }
-                None => (),
+            // A file of its own, or in what is left of its pack, which is a pack with others in it.
+            if let Some(out) = self.out_of(&place, index)? {
+                place = out;
+                continue;
             }
             if let Some(dir) = self.dir_of(&place)? {
                 self.open_at(&dir, &place, index)?;
