@@ -18,10 +18,10 @@ fn every_example_of_the_tutorial_works() {
 }
 
 #[test]
-fn what_is_copied_from_a_page_is_what_was_written() {
+fn a_page_is_rendered_as_it_was_written() {
     let place = Place::new();
     let renderers: [(&str, &[&str]); 2] =
-        [("mandoc", &["-T", "utf8", "-O", "width=80"]), ("groff", &["-mdoc", "-t", "-k", "-Tutf8", "-P-cbou"])];
+        [("mandoc", &["-T", "utf8", "-O", "width=80"]), ("groff", &["-ww", "-mdoc", "-t", "-k", "-Tutf8", "-P-cbou"])];
     for (renderer, options) in renderers {
         if !installed(renderer) {
             skipped("rendering man/mq.5 and man/mq.7", &format!("no {renderer} here"));
@@ -29,6 +29,8 @@ fn what_is_copied_from_a_page_is_what_was_written() {
         }
         for name in ["mq.5", "mq.7"] {
             let output = place.command(renderer).args(options).arg(repository("man").join(name)).output().unwrap();
+            let complaints = String::from_utf8(output.stderr).unwrap();
+            assert!(!complaints.contains("wider than line width"), "{name}: {renderer} says {complaints}");
             let shown = String::from_utf8(output.stdout).unwrap();
             let shown: Vec<&str> = shown.lines().map(str::trim_end).collect();
             for example in Page::read(name).examples().iter().filter(|example| example.kind != Kind::Setup) {
