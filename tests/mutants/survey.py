@@ -30,6 +30,8 @@ RUNS = (0.2, 0.5, 1, 3, 8, 20, 40)
 PATIENCE, GRACE = 4, 5
 THREADS = os.environ.get("MQ_SURVEY_THREADS", "2")
 ONLY = tuple(os.environ.get("MQ_SURVEY_TESTS", "").split())
+# A file with the names of the mutants that are wanted.
+NAMES = os.environ.get("MQ_SURVEY_NAMES")
 
 
 def number():
@@ -127,6 +129,10 @@ class Survey:
         self.work, self.tree = work, os.path.join(work, "switched")
         self.scratch = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"mq-survey-{os.getpid()}")
         self.mutants = json.load(open(os.path.join(work, "mutants.json")))
+        if NAMES:
+            with open(NAMES) as names:
+                wanted = set(names.read().splitlines())
+            self.mutants = [mutant for mutant in self.mutants if mutant["name"] in wanted]
         self.unviable = set(self.numbers("unviable"))
         self.singles = set(self.numbers("singles"))
         built = [message for message in messages(work) if message.get("executable")]
