@@ -2,22 +2,24 @@
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
+mod ids;
 mod jsonl;
 mod records;
+mod source;
 mod unique;
 
 use super::exit::Exit;
-use super::failure::{Failure, say, told};
-use super::output::Out;
+use super::failure::{Failure, say};
 use super::{Globals, extend, queues};
-use crate::queue::name::{Id, Priority};
+use crate::queue::name::Priority;
 use crate::queue::{Envelope, Queue, Until, check_key, parse_size};
 use crate::time::{Time, parse_duration, parse_time};
-use anyhow::{Context, Result};
+use anyhow::Result;
+use ids::Ids;
+use source::Source;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub const EXAMPLES: &str = "\
@@ -319,106 +321,6 @@ fn finish(batch: crate::queue::Batch<'_>, ids: &mut Ids) -> Result<()> {
     }
     ids.flush();
     Ok(())
-}
-
-/// Where one body comes from.
-struct Source {
-    path: Option<PathBuf>,
-    input: Box<dyn Read>,
-    /// Of a regular file.
-    length: Option<u64>,
-}
-
-impl Source {
-    fn stdin(globals: &Globals) -> Source {
-        if io::stdin().is_terminal() {
-            globals.talk("reading the body from the terminal: end it with Ctrl-D on a line of its own");
-        }
-        Source { path: None, input: Box::new(io::stdin().lock()), length: None }
-    }
-
-    fn file(path: &Path) -> Result<Source> {
-        if path.as_os_str() == "-" {
-            return Ok(Source { path: None, input: Box::new(io::stdin().lock()), length: None });
-        }
-        let file = crate::fs::open_input(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let metadata = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
-        if metadata.is_dir() {
-            return Err(Failure::new(Exit::Io, format!("cannot read {}: it is a directory", path.display())).into());
-        }
-        let length = metadata.is_file().then_some(metadata.len());
-        Ok(Source { path: Some(path.to_path_buf()), input: Box::new(file), length })
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        loop {
-            match self.input.read(into) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(error) => {
-                    let what = self.path.as_ref().map_or("stdin".to_string(), |path| path.display().to_string());
-                    return Err(anyhow::Error::from(error).context(format!("cannot read {what}: not sent")));
-                }
-                Ok(got) => return Ok(got),
-            }
-        }
-    }
-
-    /// A file that became shorter while it was read is not what was meant to be sent.
-    fn whole(&self, read: u64) -> Result<()> {
-        match (&self.path, self.length) {
-            (Some(path), Some(length)) if read < length => Err(Failure::new(
-                Exit::Data,
-                format!("{}: had {length} bytes, then {read}: it changed while it was read, not sent", path.display()),
-            )
-            .into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The printing of ids: what is sent is sent, so an id that can't be printed is told about and remembered for the exit.
-struct Ids {
-    out: Option<Out>,
-    count: u64,
-    failed: Option<anyhow::Error>,
-    level: super::Talk,
-}
-
-impl Ids {
-    fn new(globals: &Globals, args: &Args, records: bool) -> Ids {
-        let wanted = args.ids || (!records && globals.talk_level() == super::Talk::Normal);
-        Ids { out: wanted.then(Out::new), count: 0, failed: None, level: globals.talk_level() }
-    }
-
-    fn talk(&self, text: &str) {
-        if self.level == super::Talk::Normal {
-            say(text);
-        }
-    }
-
-    fn sent(&mut self, id: Id) {
-        self.count += 1;
-        if let (Some(out), None) = (&mut self.out, &self.failed) {
-            self.failed = out.line(&id.to_string()).err();
-        }
-    }
-
-    /// The ids so far are with the reader: of a send that goes on, a reader may wait for them.
-    fn flush(&mut self) {
-        if let (Some(out), None) = (&mut self.out, &self.failed) {
-            self.failed = out.flush().err();
-        }
-    }
-
-    fn end(&mut self) -> Result<Exit> {
-        self.flush();
-        if let Some(error) = self.failed.take() {
-            let count = self.count;
-            let what = if count == 1 { "the message is sent".into() } else { format!("all {count} messages are sent") };
-            return Err(Failure::new(Exit::Io, format!("{what}, but its id can't be printed: {}", told(&error))).into());
-        }
-        Ok(Exit::Done)
-    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
