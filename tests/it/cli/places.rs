@@ -78,3 +78,31 @@ fn a_queue_on_an_overlay_is_a_queue() {
     let Some(ran) = mounting("an overlay", &sandbox, script) else { return };
     ran.code(0).prints("74\n74\n");
 }
+
+#[test]
+fn a_file_system_that_became_read_only_hides_and_loses_nothing() {
+    let sandbox = Sandbox::new();
+    let script = "
+        mkdir m
+        mount -t tmpfs tmpfs m
+        mq create ./m/q -q
+        seq 5 | mq send ./m/q --lines -q
+        receipt=$(mq claim ./m/q)
+        mount -o remount,ro m || exit 99
+        listed=$(mq ls ./m/q)
+        for words in 'claim ./m/q' 'pop ./m/q' 'work ./m/q --drain -- cat' 'send ./m/q x' \"ack $receipt\" \"nack $receipt\" \\
+            \"dead $receipt\" 'pause ./m/q' 'rm ./m/q --all' 'create ./m/other'
+        do
+            mq $words </dev/null
+            [ $? = 74 ] || echo \"mq $words\"
+        done
+        [ \"$(mq ls ./m/q)\" = \"$listed\" ] || mq ls ./m/q
+        mount -o remount,rw m || exit 99
+        mq ack $receipt
+        mq work ./m/q --drain -- cat
+        mq fsck ./m/q";
+    let Some(ran) = mounting("a file system that becomes read-only", &sandbox, script) else { return };
+    let told = ran.code(0).prints("2\n3\n4\n5\n");
+    let said: Vec<&str> = told.stderr.lines().filter(|line| line.contains(&why(Errno::ROFS))).collect();
+    assert!(said.len() >= 10, "{}", told.stderr);
+}

@@ -66,6 +66,7 @@ fn a_command_that_cannot_run_is_told_before_anything_is_claimed() {
         assert!(told.stderr.starts_with("mq: ") && told.stderr.contains(command), "{}", told.stderr);
     }
     assert_eq!(sandbox.tree("jobs"), before);
+    assert!(history(&sandbox, "jobs").is_empty());
     sandbox.mq(["work", "jobs", "--drain"]).code(2);
 }
 
