@@ -99,7 +99,8 @@ pub const KEYS: [Key; 19] = [
         builtin: "continue",
         common: false,
         help: "What a dead message does to its group",
-        more: "continue: the group's next message goes on. hold: the group waits until the dead one is redriven or purged.",
+        more: "continue: the group's next message goes on. hold: the group waits until the dead one is redriven or purged; but one \
+               that is cancelled while it waits lets the group go on.",
     },
     Key {
         name: "max_messages",
