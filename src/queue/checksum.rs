@@ -113,6 +113,13 @@ mod tests {
                 LEFT.store(if small(3) { usize::MAX } else { 0 }, Ordering::Relaxed);
                 sum.combine(&rest);
                 assert_eq!(sum.finalize(), all, "{from}, {to}, {kinds:04b}");
+                // A little comes after much, and much after a little.
+                let mut sum = part(0..from, small(0));
+                for (piece, bit) in [(&bytes[from..to], 1), (&bytes[to..], 2)] {
+                    LEFT.store(if small(bit) { usize::MAX } else { 0 }, Ordering::Relaxed);
+                    sum.update(piece);
+                }
+                assert_eq!(sum.finalize(), all, "{from}, {to}, {kinds:04b}, one by one");
             }
         }
         assert_eq!(of(b"123456789"), 0xcbf4_3926, "the check value of RFC 1952's CRC");

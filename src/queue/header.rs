@@ -351,7 +351,8 @@ pub(super) enum Start {
 
 /// Reads a header from the first bytes of a file, which must be the whole line or [`HEADER_MAX`] bytes.
 pub(super) fn read(start: &[u8]) -> Start {
-    if start.is_empty() || start.iter().all(|&byte| byte == PLACEHOLDER) {
+    // Of no bytes at all too.
+    if start.iter().all(|&byte| byte == PLACEHOLDER) {
         return Start::Placeholder;
     }
     let Some(end) = start.iter().position(|&byte| byte == b'\n') else {

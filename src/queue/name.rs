@@ -526,7 +526,8 @@ mod tests {
             assert_eq!(Name::parse(&name.to_string()), Some(name.clone()));
             let due = Time::from_micros(1_764_000_000_500_000);
             assert_eq!(Name::parse_delayed(&name.delayed(due)), Some((due, name.clone())));
-            for lease in [Lease::Live, Lease::Timed(Duration::from_secs(600))] {
+            let timed = Lease::Timed(Duration::from_secs(600));
+            for lease in [Lease::Live, Lease::Acked, Lease::Buried, Lease::Removed, timed] {
                 let claimed = ClaimedName { name: name.clone(), lease, token: Token::new([7; 16]) };
                 assert_eq!(ClaimedName::parse(&claimed.to_string()), Some(claimed.clone()));
                 assert_eq!(Name::parse(&claimed.to_string()), None);
@@ -538,12 +539,31 @@ mod tests {
     fn parts_survive_the_round_trip() {
         let marked = [(None, false), (Some(GroupMark(1)), false), (None, true), (Some(GroupMark(1)), true)];
         for ((group, unique), pack) in marked.into_iter().flat_map(|kind| [(kind, None), (kind, Some(1000))]) {
-            let due = Some(Time::from_micros(9));
-            let part = Part { number: 7, priority: Priority::DEFAULT, due, group, unique, pack };
-            assert_eq!(Part::parse(&part.to_string()), Some(part));
-            assert_eq!(Part::parse(&format!("{part}x")), None);
+            for due in [None, Some(Time::from_micros(9))] {
+                let part = Part { number: 7, priority: Priority::DEFAULT, due, group, unique, pack };
+                assert_eq!(Part::parse(&part.to_string()), Some(part));
+                assert_eq!(Part::parse(&format!("{part}x")), None);
+            }
         }
         assert_eq!(Part::parse("000001-é"), None);
+    }
+
+    #[test]
+    fn a_pack_ends_with_the_last_of_its_messages() {
+        for (pack, last) in [(None, "1764000000000001"), (Some(1), "1764000000000001"), (Some(5), "1764000000000005")] {
+            assert_eq!(Name { pack, ..name() }.last_id().to_string(), last);
+        }
+    }
+
+    #[test]
+    fn random_names_are_26_characters_of_lower_case_base32() {
+        let good = base32([0xa7; 16]);
+        assert!(is_base32(&good));
+        for bad in
+            ["", "notes", &good[1..], &format!("{good}a"), &good.to_ascii_uppercase(), &good.replacen('u', "1", 1)]
+        {
+            assert!(!is_base32(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -78,9 +78,12 @@ mod tests {
     #[test]
     fn a_receipt_is_one_word_and_is_read_back() {
         let name = "1764000000000001-1764000000000000-4-00001-t000000600000-abcdefghijklmnopqrstuvwxyz";
-        for queue in ["jobs", "/tmp/a b:c%\n\"'/ü"] {
+        for (queue, written) in
+            [("jobs", "jobs"), ("/Q/a-1_b.c", "/Q/a-1_b.c"), ("/a b:%\n'ü", "/a%20b%3A%25%0A%27%C3%BC")]
+        {
             let receipt = Receipt::new(queue.into(), ClaimedName::parse(name).unwrap());
             let text = receipt.to_string();
+            assert_eq!(text.split_once(':').map(|(queue, _)| queue), Some(written));
             assert!(!text.contains(|c: char| c.is_whitespace() || "\"'$`\\*?".contains(c)), "{text}");
             assert_eq!(Receipt::parse(&text), Some(receipt));
         }

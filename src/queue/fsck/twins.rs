@@ -214,3 +214,74 @@ impl Check<'_, '_> {
         Ok(file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> Id {
+        Id::parse(&format!("{number:016}")).expect("an id")
+    }
+
+    fn ids(numbers: &[u64]) -> BTreeSet<Id> {
+        numbers.iter().copied().map(id).collect()
+    }
+
+    fn seen(uid: u8, number: u64) -> Seen {
+        Seen { uid: bits(Uid::new([uid; 16]).as_str()), id: id(number), waits: true }
+    }
+
+    fn pack(uid: u8, first: u32, count: u32, number: u64) -> SeenPack {
+        SeenPack { uid: Uid::new([uid; 16]), first, count, id: id(number) }
+    }
+
+    #[test]
+    fn a_uid_is_remembered_whole() {
+        assert_eq!(bits(Uid::new([0xa7; 16]).as_str()), [0xa7; 16]);
+        assert_eq!(bits("no uid"), [0; 16]);
+    }
+
+    #[test]
+    fn messages_are_suspects_by_id_and_by_uid() {
+        let suspects = |seen: &[Seen]| suspects(&mut seen.to_vec(), &mut []);
+        assert_eq!(suspects(&[seen(1, 100), seen(2, 101), seen(3, 102)]), ids(&[]));
+        assert_eq!(suspects(&[seen(1, 100), seen(2, 101), seen(3, 100)]), ids(&[100]));
+        assert_eq!(suspects(&[seen(1, 100), seen(2, 101), seen(1, 102)]), ids(&[100, 102]));
+    }
+
+    #[test]
+    fn packs_are_suspects_where_they_have_the_same_messages_or_ids() {
+        let suspects = |packs: &[SeenPack]| {
+            // In whichever order they are found.
+            let turned: Vec<SeenPack> = packs.iter().rev().cloned().collect();
+            let found = suspects(&mut [], &mut packs.to_vec());
+            assert_eq!(suspects(&mut [], &mut turned.clone()), found);
+            found
+        };
+        assert_eq!(suspects(&[pack(1, 0, 3, 100), pack(1, 3, 2, 103), pack(2, 0, 3, 105)]), ids(&[]));
+        // The third and fourth message of one pack, here and there.
+        assert_eq!(suspects(&[pack(1, 0, 4, 100), pack(1, 2, 3, 200)]), ids(&[102, 103, 200, 201]));
+        assert_eq!(suspects(&[pack(1, 1, 6, 100), pack(1, 3, 2, 200)]), ids(&[102, 103, 200, 201]));
+        // Others under the same ids.
+        assert_eq!(suspects(&[pack(1, 0, 4, 100), pack(2, 0, 4, 103)]), ids(&[103]));
+        assert_eq!(suspects(&[pack(1, 0, 4, 100), pack(2, 0, 2, 101)]), ids(&[101, 102]));
+    }
+
+    #[test]
+    fn a_message_is_a_suspect_of_a_pack_that_has_its_id_or_is_where_it_came_from() {
+        let suspects =
+            |seen: Seen| suspects(&mut [self::seen(8, 1), seen, self::seen(9, 900)], &mut [pack(1, 2, 3, 100)]);
+        for (number, found) in [(99, &[][..]), (100, &[100]), (102, &[102]), (103, &[])] {
+            assert_eq!(suspects(seen(2, number)), ids(found), "{number}");
+        }
+        let uid = |index| bits(Uid::new([1; 16]).derived(index).as_str());
+        for (index, found) in [(1, &[][..]), (2, &[100, 500]), (4, &[102, 500]), (5, &[])] {
+            assert_eq!(suspects(Seen { uid: uid(index), ..seen(0, 500) }), ids(found), "{index}");
+        }
+    }
+
+    #[test]
+    fn the_last_id_of_a_pack_is_its_own() {
+        assert_eq!((pack(1, 7, 1, 100).last(), pack(1, 7, 5, 100).last()), (id(100), id(104)));
+    }
+}

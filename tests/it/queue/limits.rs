@@ -1,7 +1,7 @@
 //! Limits, where the disk and the clock are the test's.
 
 use super::world::{Q, claim_one};
-use crate::support::inject::{Injected, Plan};
+use crate::support::inject::{Injected, Plan, Tape};
 use crate::support::memory::Machine;
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
@@ -147,31 +147,63 @@ fn a_bound_does_not_outlive_its_limit() {
     refused("max_messages", send(&queue, b"too many"));
 }
 
-/// Between any two steps of a send somebody else may take the last room.
+/// A message takes as much as its file is long, headers too.
+#[test]
+fn what_a_queue_holds_is_no_more_than_its_limit_in_bytes() {
+    let lengths = |said: &[(&str, &str)]| -> Vec<usize> {
+        let machine = Machine::new(1);
+        let queue = queue(&machine, said);
+        let sent = (0..3).take_while(|_| send(&queue, &[b'x'; 200]).is_ok()).count();
+        let paths = machine.files("/q/ready").into_iter();
+        let lengths: Vec<usize> =
+            paths.filter_map(|path| Some(machine.read(format!("/q/ready/{path}"))?.len())).collect();
+        assert_eq!(lengths.len(), sent);
+        lengths
+    };
+    let free = lengths(&[]);
+    let all: usize = free.iter().sum();
+    assert_eq!(lengths(&[("max_bytes", &all.to_string())]), free);
+    assert_eq!(lengths(&[("max_bytes", &(all - 1).to_string())]), free[1..]);
+}
+
+/// Between any two steps of a send somebody else may take the last room. Whoever finds it taken was never sent, also where he
+/// is killed while he waits for room.
 #[test]
 fn two_senders_do_not_share_the_last_room() {
     for n in 1..200 {
-        let machine = Machine::new(1);
-        drop(queue(&machine, &[("max_messages", "1")]));
-        let others = machine.disk();
-        let (steps, tape) = Injected::new(machine.process(), Plan::Healthy);
-        let steps = steps.meanwhile(n, move || {
-            let other = Queue::open(&others, Path::new(Q)).unwrap();
-            match send(&other, b"theirs") {
-                Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
-                Err(error) => panic!("{error}"),
-            }
-        });
-        let mine = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
-        match send(&mine, b"mine") {
-            Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
-            Err(error) => panic!("{error}"),
-        }
-        assert_eq!(held(&mine, State::Ready), 1, "with somebody before step {n}:\n{}", tape.trace());
+        let (machine, tape) = both(n, Plan::Healthy);
         assert!(machine.files("/q/tmp").is_empty(), "{}", machine.listing(Q));
         if tape.steps() < n {
             return;
         }
+        // The last step of one that was refused takes away the draft.
+        let (machine, _) = both(n, Plan::StopBefore(tape.steps()));
+        let queue = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+        queue.recover().unwrap();
+        assert_eq!(held(&queue, State::Ready), 1, "after a kill, with somebody before step {n}:\n{}", tape.trace());
     }
     panic!("a send of so many steps");
+}
+
+/// A send by plan to a queue that holds one message, with somebody else's send just before one step.
+fn both(n: u64, plan: Plan) -> (Machine, Tape) {
+    let machine = Machine::new(1);
+    drop(queue(&machine, &[("max_messages", "1")]));
+    let others = machine.disk();
+    let (steps, tape) = Injected::new(machine.process(), plan);
+    let steps = steps.meanwhile(n, move || {
+        let other = Queue::open(&others, Path::new(Q)).unwrap();
+        match send(&other, b"theirs") {
+            Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
+            Err(error) => panic!("{error}"),
+        }
+    });
+    let sent = Queue::open(&Disk::new(steps), Path::new(Q)).and_then(|mine| send(&mine, b"mine"));
+    match sent {
+        Ok(()) | Err(Error::Limit { .. } | Error::Busy { .. }) => (),
+        Err(error) => assert_ne!(plan, Plan::Healthy, "{error}"),
+    }
+    let queue = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+    assert!(held(&queue, State::Ready) <= 1, "with somebody before step {n}:\n{}", tape.trace());
+    (machine, tape)
 }

@@ -1,12 +1,17 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod check;
 mod clock;
 mod contents;
+mod counts;
 mod crash;
+mod faults;
 mod fixture;
 mod glance;
+mod headers;
 mod judge;
 mod ledger;
+mod leftovers;
 mod limits;
 mod look;
 mod meanwhile;

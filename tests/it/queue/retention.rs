@@ -28,13 +28,13 @@ fn bodies(queue: &Queue, state: State) -> Vec<String> {
     bodies
 }
 
-#[test]
-fn an_ack_without_space_says_so_and_is_one_all_the_same() {
+/// How often an ack, with one step failing, says that it could not keep the message.
+fn unkept(errno: Errno) -> u32 {
     let mut unkept = 0;
     for n in 1.. {
         let world = keeping();
         let claim = claim_one(&world.open(), Lease::Live).unwrap();
-        let (disk, tape) = world.injected(Plan::FailOnce(n, Errno::NOSPC));
+        let (disk, tape) = world.injected(Plan::FailOnce(n, errno));
         // One step at a time: those of the opening, and then those that need space and those that do not.
         let Ok(queue) = Queue::open(&disk, Path::new(Q)) else { continue };
         match claim.ack(&queue) {
@@ -50,7 +50,41 @@ fn an_ack_without_space_says_so_and_is_one_all_the_same() {
             break;
         }
     }
-    assert!(unkept > 0, "space was never short");
+    unkept
+}
+
+#[test]
+fn an_ack_without_space_says_so_and_is_one_all_the_same() {
+    assert!(unkept(Errno::NOSPC) > 0, "space was never short");
+    assert_eq!(unkept(Errno::IO), 0, "another error is no lack of space");
+}
+
+#[test]
+fn what_is_sent_again_says_what_its_sender_said_and_where_it_comes_from() {
+    let mut world = keeping();
+    let disk = world.machine.disk();
+    let queue = world.open();
+    let mut envelope = Envelope { content_type: Some("text/csv".into()), group: Some("g".into()), ..urgent(7) };
+    envelope.header("Trace-Id", "a b").unwrap();
+    envelope.header("Replay-Of", "an older one").unwrap();
+    world.send(&disk, Q, b"kept", envelope).unwrap();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    let kept = claim.message().header.clone();
+    claim.ack(&queue).unwrap();
+    let (place, _) = super::verbs::first(&queue, State::Done).unwrap();
+    let mut batch = queue.batch().unwrap();
+    queue.replayable(&place).unwrap().unwrap().send(&mut batch).unwrap();
+    assert!(batch.publish(|_| ()).unwrap().is_none());
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    let again = &claim.message().header;
+    assert_eq!(body_of(&claim).unwrap(), b"kept");
+    let said: Vec<(&str, &str)> = again.values().collect();
+    assert_eq!(said, [("Trace-Id", "a b"), ("Replay-Of", kept.uid.as_str())]);
+    assert_eq!(
+        (&again.content_type, &again.group, again.priority()),
+        (&kept.content_type, &kept.group, kept.priority())
+    );
+    assert_ne!(again.uid, kept.uid);
 }
 
 #[test]

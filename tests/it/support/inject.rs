@@ -38,6 +38,8 @@ struct Record {
     names: u64,
     /// The plan has taken effect.
     struck: bool,
+    /// On this step first.
+    victim: Option<String>,
     /// What kind of step the one is that a [`Plan::FailAlikeFrom`] begins with.
     kind: Option<String>,
     trace: Vec<String>,
@@ -61,6 +63,11 @@ impl Tape {
     /// Whether the plan came to anything: there may have been fewer steps than it was for.
     pub fn struck(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).struck
+    }
+
+    /// The first step on which it did.
+    pub fn victim(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).victim.clone().unwrap_or_default()
     }
 
     /// The steps, one a line.
@@ -162,7 +169,10 @@ impl<S: Steps> Injected<S> {
             Fate::DoneButNeverReturned => "   <-- done, and stopped",
             Fate::Refused(_) => "   <-- refused",
         };
-        record.struck |= !matches!(fate, Fate::Done);
+        if !matches!(fate, Fate::Done) {
+            record.struck = true;
+            record.victim.get_or_insert_with(|| what.clone());
+        }
         record.trace.push(what + mark);
         drop(record);
         assert!(at < TOO_MANY, "in circles:\n{}", self.tape.trace());

@@ -217,6 +217,16 @@ impl Machine {
         self.plant(path.as_ref(), What::Socket);
     }
 
+    /// A second name of a file.
+    pub fn link(&self, path: impl AsRef<Path>, second: impl AsRef<Path>) {
+        let mut state = self.state();
+        let node = state.walk(path.as_ref()).expect("a file");
+        let (dir, name) = state.parent(second.as_ref());
+        let born = state.tree.nodes[&node].clone();
+        state.make(Change::Make { dir, name: name.to_os_string(), node, born });
+        state.journal.sync_all();
+    }
+
     pub fn mkdir(&self, path: impl AsRef<Path>) {
         self.plant(path.as_ref(), What::Dir(BTreeMap::new()));
     }
