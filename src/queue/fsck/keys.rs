@@ -3,7 +3,7 @@
 
 use super::super::name::{DOUBT, UNIQUE};
 use super::super::unique::record_name;
-use super::super::{Result, Until};
+use super::super::{Error, Result, Until};
 use super::{Check, Mended, Trouble, twins};
 use crate::fs::{Access, Dir, Kind};
 use std::path::Path;
@@ -27,9 +27,13 @@ impl Check<'_, '_> {
                     self.found(Trouble::Foreign, dir.path().join(&name), "not a name of mq's", Mended::Left);
                     continue;
                 };
-                match self.wrong_record(&dir, text, &waiting) {
-                    Ok(None) if self.mending() => queue.sweep_record(&below, text)?,
-                    Ok(None) => (),
+                let wrong = match self.wrong_record(&dir, text, &waiting) {
+                    Ok(None) if self.mending() => queue.sweep_record(&below, text).map(|()| None),
+                    wrong => wrong,
+                };
+                match wrong {
+                    // Somebody holds it, and will do with it what is right.
+                    Ok(None) | Err(Error::Busy { .. }) => (),
                     Ok(Some((trouble, why))) => {
                         let mut detail = why.to_string();
                         let plain = record_name(text).unwrap_or(text);

@@ -1,6 +1,6 @@
 //! What somebody holds is left to its holder, and what was settled between two steps is no trouble.
 
-use super::{DRAFT, Q, copy, moved, of, read, spoil_packed, told, tree, world, write};
+use super::{DRAFT, Q, copy, key_of_a_message, moved, of, read, spoil_packed, told, tree, world, write};
 use crate::queue::judge::fsck;
 use crate::queue::packs;
 use crate::queue::world::{World, claim_one};
@@ -68,6 +68,16 @@ fn sends_that_are_at_work_are_no_trouble() {
     let disk = world.machine.disk();
     let dir = disk.open_queue(&Path::new(Q).join(batch)).unwrap();
     assert!(disk.try_lock_dir(&dir).unwrap());
+    nothing(&world);
+}
+
+#[test]
+fn a_record_that_somebody_holds_is_no_trouble_and_ends_no_repair() {
+    let mut world = world();
+    let record = key_of_a_message(&mut world);
+    // Found only by whoever does not see that it is held.
+    write(&world, &record, b"");
+    let _lock = lock(&world, &record);
     nothing(&world);
 }
 
