@@ -282,32 +282,14 @@ impl Queue {
     ) -> Result<ControlFlow<()>> {
         let mut after: Option<String> = None;
         loop {
-            // Gathered as they come; a heap only where there are too many.
-            let mut all: Vec<(String, Kind)> = Vec::new();
-            let mut smallest: BinaryHeap<(String, Kind)> = BinaryHeap::new();
+            let mut next = FirstNames::after(after, SORTED_AT_ONCE);
             self.disk.list(dir, |name, kind| {
-                let Some(name) = name.to_str() else { return ControlFlow::Continue(()) };
-                if after.as_deref().is_some_and(|after| name <= after) {
-                    return ControlFlow::Continue(());
-                }
-                if all.len() == SORTED_AT_ONCE {
-                    smallest = std::mem::take(&mut all).into();
-                }
-                if smallest.is_empty() {
-                    all.push((name.to_string(), kind));
-                } else if smallest.peek().is_some_and(|(largest, _)| name < largest.as_str()) {
-                    smallest.pop();
-                    smallest.push((name.to_string(), kind));
+                if let Some(name) = name.to_str() {
+                    next.offer(name, kind);
                 }
                 ControlFlow::Continue(())
             })?;
-            let more = !smallest.is_empty();
-            let sorted = if more {
-                smallest.into_sorted_vec()
-            } else {
-                all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-                all
-            };
+            let (sorted, more) = next.sorted();
             for (name, kind) in &sorted {
                 if each(name, *kind)?.is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -317,6 +299,76 @@ impl Queue {
                 return Ok(ControlFlow::Continue(()));
             }
             after = sorted.into_iter().next_back().map(|(name, _)| name);
+        }
+    }
+}
+
+/// Of the names that come by, those that come first in text order behind one of them: so many and no more.
+struct FirstNames {
+    after: Option<String>,
+    most: usize,
+    /// Gathered as they come; a heap only where there are too many.
+    all: Vec<(String, Kind)>,
+    smallest: BinaryHeap<(String, Kind)>,
+}
+
+impl FirstNames {
+    fn after(after: Option<String>, most: usize) -> FirstNames {
+        FirstNames { after, most, all: Vec::new(), smallest: BinaryHeap::new() }
+    }
+
+    fn offer(&mut self, name: &str, kind: Kind) {
+        if self.after.as_deref().is_some_and(|after| name <= after) {
+            return;
+        }
+        if self.all.len() == self.most {
+            self.smallest = std::mem::take(&mut self.all).into();
+        }
+        if self.smallest.is_empty() {
+            self.all.push((name.to_string(), kind));
+        } else if self.smallest.peek().is_some_and(|(largest, _)| name < largest.as_str()) {
+            self.smallest.pop();
+            self.smallest.push((name.to_string(), kind));
+        }
+    }
+
+    /// They, in order, and whether there are more behind them.
+    fn sorted(mut self) -> (Vec<(String, Kind)>, bool) {
+        if !self.smallest.is_empty() {
+            return (self.smallest.into_sorted_vec(), true);
+        }
+        self.all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        (self.all, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each list of so many names is read to its end, with room for five of them.
+    #[test]
+    fn every_name_comes_once_and_in_order_however_many_there_are() {
+        for count in 0..25_usize {
+            let names: Vec<String> = (0..count).map(|at| format!("{:02}", at * 29 % count)).collect();
+            let (mut came, mut lists, mut after) = (Vec::new(), 0, None);
+            loop {
+                let mut next = FirstNames::after(after, 5);
+                names.iter().for_each(|name| next.offer(name, Kind::File));
+                let (sorted, more) = next.sorted();
+                assert!(sorted.len() <= 5 && lists < 6, "{count} names");
+                lists += 1;
+                after = sorted.last().map(|(name, _)| name.clone());
+                came.extend(sorted.into_iter().map(|(name, _)| name));
+                if !more {
+                    break;
+                }
+            }
+            assert!(came.is_sorted() && came.len() == count, "of {count} came {came:?}");
+            let mut distinct = names.clone();
+            distinct.sort();
+            assert_eq!(came, distinct);
+            assert_eq!(lists, count.div_ceil(5).max(1));
         }
     }
 }

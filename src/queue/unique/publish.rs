@@ -91,12 +91,8 @@ impl Queue {
                         Err(Error::Busy { .. }) => (),
                         recovered => recovered?,
                     }
-                    looks += 1;
-                    if looks > 1 {
-                        if looks == LOOKS {
-                            return Err(Error::Busy { path: self.path().join(TMP).join(draft), by: None });
-                        }
-                        std::thread::sleep(Duration::from_millis(1));
+                    if !may_look_again(&mut looks, LOOKS) {
+                        return Err(Error::Busy { path: self.path().join(TMP).join(draft), by: None });
                     }
                     seq = Seq::lock(self)?;
                 }
@@ -265,7 +261,34 @@ impl Queue {
     }
 }
 
+/// Counts a look that found its thing locked, and waits for the next one, if there is to be one: not after the first, which
+/// may have ended the matter itself.
+fn may_look_again(looks: &mut u32, most: u32) -> bool {
+    *looks += 1;
+    if *looks > 1 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    *looks < most
+}
+
 fn torn(held: &Held) -> Error {
     let path = held.shard.path().join(held.name());
     Error::Unknown { path, why: "is not a record as mq writes it".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_often_is_looked_and_no_more() {
+        for most in [1, 2, 5] {
+            let mut looks = 0;
+            let mut count = 1;
+            while may_look_again(&mut looks, most) && count < 100 {
+                count += 1;
+            }
+            assert_eq!(count, most);
+        }
+    }
 }

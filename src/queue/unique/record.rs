@@ -209,7 +209,6 @@ impl Queue {
         let file = loop {
             match disk.create(&shard, &name, self.file_birth()) {
                 Err(error) if error.exists() => self.unlink_gone(&shard, &name)?,
-                Err(error) if error.missing() => return Err(error.into()),
                 created => break created?,
             }
         };
@@ -282,6 +281,18 @@ mod tests {
             assert!(name.len() < 250 && !name.contains(['/', '~']), "{name}");
             assert_eq!(record_name(&name), Some(name.as_str()));
             assert_eq!(record_name(&format!("{name}{DOUBT}")), Some(name.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_the_format_says() {
+        assert_eq!(key_name("Az09._-/%~é"), "k-Az09._-%2F%25%7E%C3%A9");
+        let (at, over) = ("a".repeat(75) + &" ".repeat(41), "a".repeat(76) + &" ".repeat(41));
+        assert_eq!((key_name(&at).len(), key_name(&at).starts_with("k-")), (200, true));
+        assert!(key_name(&over).starts_with("b-"));
+        // Not mq's.
+        for name in ["", "x", "README", "x-a", "k-a~b", "k-a~b~"] {
+            assert_eq!(record_name(name), None, "{name}");
         }
     }
 

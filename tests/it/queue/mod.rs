@@ -1,5 +1,6 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod byhand;
 mod check;
 mod clock;
 mod contents;
@@ -10,9 +11,11 @@ mod fixture;
 mod glance;
 mod headers;
 mod judge;
+mod keys;
 mod ledger;
 mod leftovers;
 mod limits;
+mod listed;
 mod look;
 mod meanwhile;
 mod memory;
@@ -30,6 +33,7 @@ mod retention;
 mod slices;
 mod survey;
 mod three;
+mod told;
 mod unique;
 mod verbs;
 mod world;
