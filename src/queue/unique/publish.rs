@@ -283,12 +283,14 @@ mod tests {
     #[test]
     fn so_often_is_looked_and_no_more() {
         for most in [1, 2, 5] {
+            let began = std::time::Instant::now();
             let mut looks = 0;
             let mut count = 1;
             while may_look_again(&mut looks, most) && count < 100 {
                 count += 1;
             }
             assert_eq!(count, most);
+            assert!(began.elapsed() >= Duration::from_millis(u64::from(most) - 1));
         }
     }
 }

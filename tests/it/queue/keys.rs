@@ -6,7 +6,7 @@ use super::judge::fsck;
 use super::unique::{keyed, replace, taken, taken_and_delayed, taken_and_failed};
 use super::verbs::{first, place_of};
 use super::world::{OTHER, PLAIN, Q, World, body_of, claim_one};
-use crate::support::inject::Plan;
+use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Machine;
 use mq::fs::Disk;
 use mq::queue::name::{Lease, Priority, State};
@@ -279,6 +279,73 @@ fn what_comes_in_the_place_of_another_is_as_it_was_sent() {
         assert_eq!(drain(&queue), 1);
         assert_eq!(records(&world.machine), [""; 0]);
     }
+}
+
+/// What was tried is in the name of a message whose record a power cut has torn.
+#[test]
+fn what_takes_the_place_of_one_that_failed_begins_anew() {
+    let mut world = world();
+    taken_and_failed(&mut world);
+    world.machine.write(record(&world.machine).0, b"");
+    let disk = world.machine.disk();
+    replace(&mut world, &disk).unwrap();
+    let queue = world.open();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    assert_eq!((claim.attempt(), body_of(&claim).unwrap()), (1, b"second of the key".to_vec()));
+    assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
+    assert_eq!(records(&world.machine), [""; 0]);
+}
+
+/// It moves without anybody's lock.
+#[test]
+fn what_becomes_due_while_it_is_replaced_is_replaced_all_the_same() {
+    let mut prepared = world();
+    taken_and_delayed(&mut prepared);
+    for n in 1.. {
+        let mut world = prepared.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let machine = world.machine.clone();
+        let steps = steps.meanwhile(n, move || {
+            machine.advance(Duration::from_secs(301));
+            let queue = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+            if let Found::Claim(claim) = queue.claim(&mut Scout::new(), Lease::Live).unwrap() {
+                claim.nack(&queue, Again::Now, Counting::Uncounted, None).unwrap();
+            }
+        });
+        let replaced = replace(&mut world, &Disk::new(steps));
+        assert!(matches!(replaced, Ok(()) | Err(Error::Held { .. })), "{n}: {replaced:?}\n{}", tape.trace());
+        let queue = world.open();
+        refused(&queue);
+        let claim = claim_one(&queue, Lease::Live).unwrap();
+        let body = body_of(&claim).unwrap();
+        assert_eq!(body == b"second of the key", replaced.is_ok(), "{n}");
+        assert_eq!((claim.ack(&queue).unwrap(), drain(&queue)), (Settled::Acked, 0));
+        assert_eq!(records(&world.machine), [""; 0]);
+        if tape.steps() < n {
+            break;
+        }
+    }
+}
+
+/// Somebody has put the old one back, and has it out again.
+#[test]
+fn a_name_that_is_taken_for_a_moment_is_tried_again() {
+    let mut world = world();
+    taken(&mut world);
+    let (disk, tape) = world.fork().injected(Plan::Healthy);
+    replace(&mut world.fork(), &disk).unwrap();
+    drop(disk);
+    let mut put = None;
+    for line in tape.trace().lines() {
+        let (number, step) = line.trim_start().split_once(' ').unwrap();
+        if step.starts_with("rename ") && step.contains(" to 1") {
+            put = Some(number.parse().unwrap());
+        }
+    }
+    // Nothing else in it is the rename of a message.
+    let (disk, _) = world.injected(Plan::FailOnce(put.unwrap(), Errno::EXIST));
+    replace(&mut world, &disk).unwrap();
+    assert_eq!(body_of(&claim_one(&world.open(), Lease::Live).unwrap()).unwrap(), b"second of the key");
 }
 
 /// It says what it took the place of, and not also what that one did.

@@ -107,3 +107,28 @@ fn what_comes_out_of_a_pack_is_listed_on_its_way() {
     }
     assert!(shelves > 0);
 }
+
+/// What is left of a pack, and packs that came out of one, until they are brought home.
+#[test]
+fn a_pack_on_its_way_is_listed_as_its_messages() {
+    for on_a_shelf in [false, true] {
+        let mut world = World::empty(PLAIN, 1);
+        let disk = world.machine.disk();
+        packs::send(&mut world, &disk, &Envelope::default()).unwrap();
+        let queue = world.open();
+        let before = listed(&queue);
+        let pack = path_of(&world, "ready/4/");
+        let (name, bytes) = (pack.rsplit_once('/').unwrap().1, world.machine.read(format!("{Q}/{pack}")).unwrap());
+        world.machine.remove(format!("{Q}/{pack}"));
+        let opener = format!("{Q}/tmp/mfzwi3tbnrwwk3dpoz2gk2lomm");
+        if on_a_shelf {
+            world.machine.write(format!("{opener}/spent-{name}"), &bytes);
+            world.machine.write(format!("{opener}/ready/{name}"), &bytes);
+        } else {
+            world.machine.write(format!("{opener}/left-{name}"), &bytes);
+        }
+        assert_eq!(listed(&queue), before, "on a shelf: {on_a_shelf}");
+        queue.recover().unwrap();
+        assert_eq!((listed(&queue), path_of(&world, "ready/4/")), (before, pack), "on a shelf: {on_a_shelf}");
+    }
+}

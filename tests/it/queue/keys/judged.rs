@@ -1,6 +1,9 @@
 //! When a record is believed, and what becomes of one that is not.
 
 use super::*;
+use mq::fs::Access;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sender was killed after it had written its record.
 fn left_in_doubt() -> World {
@@ -192,27 +195,40 @@ fn after_a_kill_while_one_takes_the_place_of_another_the_key_is_freed_by_the_one
     }
 }
 
-/// In the middle of its few calls a sender has its draft locked.
+/// In the middle of its few calls a sender has its draft locked, and whoever claims or cancels the message that it was to take
+/// the place of.
 #[test]
-fn a_sender_that_has_not_come_to_its_end_is_waited_for() {
-    use mq::fs::Access;
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    let world = left_in_doubt();
-    let disk = world.machine.disk();
-    let tmp = disk.open_queue(&Path::new(Q).join("tmp")).unwrap();
-    let draft = disk.open(&tmp, &disk.names(&tmp).unwrap()[0].0, Access::Write).unwrap();
-    assert!(disk.try_lock(&draft).unwrap());
-    let locked = Mutex::new(Some(draft));
-    let (steps, tape) = crate::support::inject::Injected::new(world.machine.process(), Plan::Healthy);
-    let looks = AtomicU64::new(0);
-    let steps = steps.watched(move |_| {
-        // By then it has looked more than once.
-        if looks.fetch_add(1, Ordering::Relaxed) == 200 {
-            drop(locked.lock().unwrap().take());
-        }
+fn who_has_not_come_to_the_end_of_a_few_calls_is_waited_for() {
+    let mut replacing = world();
+    taken(&mut replacing);
+    replacing.stop_when(replace, |world| {
+        let paths = records(&world.machine);
+        paths.len() == 1 && paths[0].ends_with('~')
     });
-    let sent = send(&Queue::open(&Disk::new(steps), Path::new(Q)).unwrap(), Until::Settled);
-    assert!(matches!(sent, Err(Error::Duplicate { .. })) && tape.steps() > 200, "{sent:?}\n{}", tape.trace());
-    assert_eq!(drain(&world.open()), 1);
+    for (world, wanted) in [(left_in_doubt(), "tmp/"), (replacing.fork(), "tmp/"), (replacing.fork(), "ready/")] {
+        let files = world.machine.files(Q);
+        let path = files.iter().find(|path| path.starts_with(wanted) && !path.ends_with('/')).unwrap().clone();
+        let (below, name) = path.rsplit_once('/').unwrap();
+        let disk = world.machine.disk();
+        let dir = disk.open_queue(&Path::new(Q).join(below)).unwrap();
+        let file = disk.open(&dir, name, Access::Write).unwrap();
+        assert!(disk.try_lock(&file).unwrap());
+        let locked = Mutex::new(Some(file));
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let (looks, machine, path) = (AtomicU64::new(0), world.machine.clone(), path.clone());
+        let steps = steps.watched(move |_| {
+            // By then it has looked more than once.
+            if looks.fetch_add(1, Ordering::Relaxed) == 250 {
+                assert!(machine.files(Q).contains(&path), "{path} was taken out of somebody's hands");
+                drop(locked.lock().unwrap().take());
+            }
+        });
+        let sent = send(&Queue::open(&Disk::new(steps), Path::new(Q)).unwrap(), Until::Settled);
+        let waited = tape.steps() > 250;
+        assert!(matches!(sent, Err(Error::Duplicate { .. })) && waited, "{sent:?}, {wanted}\n{}", tape.trace());
+        let claim = claim_one(&world.open(), Lease::Live).unwrap();
+        assert_eq!(body_of(&claim).unwrap(), b"second of the key");
+        assert_eq!((claim.ack(&world.open()).unwrap(), drain(&world.open())), (Settled::Acked, 0));
+        assert_eq!(records(&world.machine), [""; 0]);
+    }
 }
