@@ -47,7 +47,8 @@ impl Queue {
             return Ok(false);
         }
         for List { top, entries } in lists {
-            if self.bucket_entries(&top)? != entries {
+            // An emptied one is removed, by us or by others, and made anew by whoever brings something home.
+            if self.disk.stat_dir(&top)?.links == 0 || self.bucket_entries(&top)? != entries {
                 return Ok(true);
             }
         }

@@ -1,10 +1,10 @@
 //! Two that reach for one pack, and packs that are damaged, foreign, or not what their names say.
 
-use super::{COUNT, body, claim_whole, in_order, open, sent};
+use super::{COUNT, body, claim_whole, half_opened, in_order, open, sent};
 use crate::queue::judge::{First, fsck, judge, mend};
 use crate::queue::ledger::Since;
 use crate::queue::survey::Survey;
-use crate::queue::world::{PLAIN, Q, World, body_of};
+use crate::queue::world::{PLAIN, Q, World, body_of, claim_one};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
@@ -229,4 +229,49 @@ fn a_pack_where_none_belongs_is_found_by_fsck_and_holds_up_nobody() {
     let queue = world.open();
     assert_eq!(in_order(&queue), [b"plain 1".to_vec(), b"plain 2".to_vec()]);
     assert!(!fsck(&queue, Repair::Report).unwrap().is_empty());
+}
+
+/// Between the list of what is ready and that of what crashes left, somebody else brings a pack home.
+#[test]
+fn whoever_looks_while_a_pack_comes_home_finds_it() {
+    let mut world = World::empty(PLAIN, 1);
+    half_opened(&mut world);
+    for n in 1.. {
+        let world = world.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let other = world.open();
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            other.recover().expect("a recovery");
+        }));
+        let found = open(&disk).unwrap().claim(&mut Scout::new(), Lease::Live).unwrap();
+        assert!(matches!(found, Found::Claim(_)), "{found:?}, home before step {n}:\n{}", tape.trace());
+        if tape.steps() < n {
+            break;
+        }
+    }
+}
+
+/// A pack that is swapped for something else in the moment in which it is reached is left alone, and holds up nobody.
+#[test]
+fn what_is_no_file_where_a_pack_stood_is_left_alone() {
+    let mut prepared = World::empty(PLAIN, 1);
+    prepared.machine.stand_still();
+    sent(&mut prepared);
+    let files = prepared.machine.files(Q);
+    let pack = format!("{Q}/{}", files.iter().find(|path| path.starts_with("ready/7/")).unwrap());
+    let (disk, tape) = prepared.fork().injected(Plan::Healthy);
+    claim_one(&open(&disk).unwrap(), Lease::Live).unwrap();
+    let look = format!("stat_at {}", pack.rsplit('/').next().unwrap());
+    let looks = tape.trace().lines().position(|step| step.ends_with(&look)).expect("a look") as u64 + 1;
+    for n in 1..=looks {
+        let world = prepared.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let (machine, path) = (world.machine.clone(), pack.clone());
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            machine.remove(&path);
+            machine.symlink(&path, "/elsewhere");
+        }));
+        let found = open(&disk).unwrap().claim(&mut Scout::new(), Lease::Live);
+        assert!(matches!(found, Ok(Found::Nothing(_))), "{found:?}, swapped before step {n}:\n{}", tape.trace());
+    }
 }
