@@ -16,8 +16,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::Held`] for one that is claimed with its pack.
-    pub(in crate::queue) fn unpacked(&self, place: &Place) -> Result<Option<Place>> {
-        let mut place = place.clone();
+    pub(in crate::queue) fn unpacked(&self, sought: &Place) -> Result<Option<Place>> {
+        let mut place = sought.clone();
         let mut looks = 0;
         loop {
             let Some(index) = place.in_pack else { return Ok(Some(place)) };
@@ -66,6 +66,10 @@ impl Queue {
                 let mut failed = None;
                 self.recover_sends(usize::MAX, &mut Recovered::default(), &mut failed)?;
                 failed.map_or(Ok(()), Err)?;
+                if !self.is_home(&place)? {
+                    // Its opener still has it, or somebody else by now.
+                    place = sought.clone();
+                }
             }
         }
     }
