@@ -19,6 +19,30 @@ fn a_message_with_a_second_name_is_nobodys() {
     sandbox.mq(["claim", "jobs"]).ok();
 }
 
+/// Nor is it taken back from a claimer, or published where a crash has left it: whoever has the other name may be writing to it.
+#[test]
+fn what_a_crash_has_left_under_two_names_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.send("jobs", "x");
+    let outside = sandbox.dir().join("outside");
+    let draft = sandbox.queue("jobs").join("tmp").join("a".repeat(26));
+    fs::copy(sandbox.file_of("jobs", &id), &draft).unwrap();
+    fs::hard_link(&draft, &outside).unwrap();
+    sandbox.mq(["rm", "jobs", &id]).ok();
+    let tree = sandbox.tree("jobs");
+    sandbox.mq(["claim", "jobs"]).code(1);
+    assert_eq!(sandbox.tree("jobs"), tree);
+    fs::remove_file(&outside).unwrap();
+    sandbox.mq(["claim", "jobs", "--lease", "1ms"]).ok();
+    let claimed = fs::read_dir(sandbox.queue("jobs").join("claimed")).unwrap().next().unwrap().unwrap().path();
+    fs::File::options().write(true).open(&claimed).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    fs::hard_link(&claimed, &outside).unwrap();
+    sandbox.mq(["claim", "jobs"]).code(1);
+    assert!(claimed.exists());
+    fs::remove_file(&outside).unwrap();
+    sandbox.mq(["claim", "jobs"]).ok();
+}
+
 #[test]
 fn a_lease_is_counted_from_the_last_touch_of_the_file() {
     let sandbox = Sandbox::new();

@@ -207,3 +207,54 @@ fn both(n: u64, plan: Plan) -> (Machine, Tape) {
     assert!(held(&queue, State::Ready) <= 1, "with somebody before step {n}:\n{}", tape.trace());
     (machine, tape)
 }
+
+/// What was counted is remembered: the next one who sends reads no list.
+#[test]
+fn a_queue_is_counted_once() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[]);
+    for number in 0..50_u8 {
+        send(&queue, &[number]).unwrap();
+    }
+    let mut queue = queue;
+    queue.configure(|settings| settings.set("max_messages", "100")).unwrap();
+    let listed = || {
+        let (steps, tape) = Injected::new(machine.process(), Plan::Healthy);
+        send(&Queue::open(&Disk::new(steps), Path::new(Q)).unwrap(), b"one more").unwrap();
+        tape.names()
+    };
+    let (first, second) = (listed(), listed());
+    assert!(first >= 50 && second < 10, "{first} names, then {second}");
+}
+
+/// No more goes than has to, for the room of messages as well as for that of bytes.
+#[test]
+fn a_full_queue_drops_as_many_as_it_takes() {
+    let machine = Machine::new(1);
+    machine.stand_still();
+    let mut queue = queue(&machine, &[("on_full", "drop")]);
+    send(&queue, b"0").unwrap();
+    let path = machine.files(Q).into_iter().find(|path| path.starts_with("ready/4/")).unwrap();
+    let size = machine.read(format!("{Q}/{path}")).unwrap().len();
+    for (key, value) in [("max_messages", "5".to_string()), ("max_bytes", (5 * size + size / 2).to_string())] {
+        queue.configure(|settings| settings.set(key, &value)).unwrap();
+        for number in 0..10_u8 {
+            send(&queue, &[b'0' + number]).unwrap();
+        }
+        assert_eq!(held(&queue, State::Ready), 5, "{key}");
+        queue.configure(|settings| settings.unset(key)).unwrap();
+    }
+    assert_eq!(queue.stats().unwrap().dropped_total, 16);
+}
+
+#[test]
+fn the_last_id_of_a_queue_is_that_of_the_last_send() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[]);
+    assert_eq!(queue.last_id().unwrap(), None);
+    let sent = queue.draft(Envelope::default()).unwrap().publish().unwrap().id;
+    assert_eq!(queue.last_id().unwrap(), Some(sent));
+    claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap();
+    machine.reboot();
+    assert_eq!(queue.last_id().unwrap(), Some(sent));
+}

@@ -1,5 +1,6 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod broken;
 mod byhand;
 mod check;
 mod clock;

@@ -1,5 +1,6 @@
 //! Packs, as verbs that can be stopped at any step: sent, opened, divided, claimed whole, and ended in every way.
 
+mod apart;
 mod found;
 mod parts;
 mod races;

@@ -222,3 +222,18 @@ fn each_step_of_a_message_is_flushed_where_all_are_to_be() {
         }
     }
 }
+
+/// A power cut can undo one of two renames. What a group has lost by that the first claim after it mends, and none before: there
+/// a group without a ticket is one that somebody is at work on.
+#[test]
+fn a_group_that_lost_its_turn_in_a_power_cut_goes_on_with_the_first_claim() {
+    let world = group(&[], usize::MAX);
+    let ticket = world.machine.files(Q).into_iter().find(|path| path.starts_with("ready/")).expect("a ticket");
+    world.machine.remove(format!("{Q}/{ticket}"));
+    let (disk, tape) = world.injected(Plan::Healthy);
+    let found = Queue::open(&disk, Path::new(Q)).unwrap().claim(&mut Scout::new(), Lease::Live).unwrap();
+    assert!(matches!(found, Found::Nothing(_)), "{found:?}");
+    assert!(!tape.trace().contains(" lock"), "{}", tape.trace());
+    world.machine.reboot();
+    assert_eq!(drain(&world), ["1", "2", "3"]);
+}

@@ -1,9 +1,10 @@
 //! What a recovery says that it did, and what it leaves to others.
 
 use super::packs;
+use super::unique;
 use super::verbs::{cancelled, place_of};
 use super::world::{MAX_ATTEMPTS, PLAIN, Q, World, claim_one, urgent};
-use crate::support::inject::Plan;
+use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
 use mq::queue::name::{Id, Lease};
 use mq::queue::{Again, Counting, Envelope, Error, Found, Queue, Recovered, Result, Scout};
@@ -158,6 +159,59 @@ fn the_messages_of_a_batch_that_was_committed_are_counted_as_published() {
     };
     stop_with(&mut world, act, "/commit", b"3\n");
     assert_eq!(world.open().recover().unwrap(), Recovered { published: 3, ..Recovered::default() });
+}
+
+/// A power cut before its flush can keep the file that says so and lose what it speaks of.
+#[test]
+fn a_batch_of_which_a_pack_is_damaged_was_never_committed() {
+    let mut world = still();
+    let act: fn(&mut World, &Disk) -> Result<()> = |world, disk| packs::send(world, disk, &Envelope::default());
+    stop_with(&mut world, act, "/commit", b"5\n");
+    assert_eq!(world.fork().open().recover().unwrap(), Recovered { published: 5, ..Recovered::default() });
+    let pack = world.machine.files(Q).into_iter().find(|path| path.starts_with("tmp/") && path.contains("-n")).unwrap();
+    let pack = format!("{Q}/{pack}");
+    let mut bytes = world.machine.read(&pack).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    world.machine.write(pack, &bytes);
+    assert_eq!(world.open().recover().unwrap(), Recovered { deleted: 1, ..Recovered::default() });
+    assert!(!world.machine.files(Q).iter().any(|path| path.contains("-n")), "{}", world.machine.listing(Q));
+}
+
+#[test]
+fn a_send_under_a_key_that_is_taken_since_is_counted_as_deleted() {
+    let mut world = still();
+    let act: fn(&mut World, &Disk) -> Result<()> = |world, disk| unique::send(world, disk);
+    stop_with(&mut world, act, "", b"{");
+    unique::taken(&mut world);
+    assert_eq!(world.open().recover().unwrap(), Recovered { deleted: 1, ..Recovered::default() });
+}
+
+/// Its name is another's by the time it is locked: that one is neither published nor deleted in its place.
+#[test]
+fn a_batch_that_was_moved_away_meanwhile_is_left_where_it_is() {
+    let mut world = still();
+    let act: fn(&mut World, &Disk) -> Result<()> = |world, disk| packs::send(world, disk, &Envelope::default());
+    stop_with(&mut world, act, "/commit", b"5\n");
+    let name = world.machine.files(Q).into_iter().find(|path| path.ends_with("/commit")).unwrap();
+    let name = name.split('/').nth(1).unwrap().to_string();
+    let (disk, tape) = world.fork().injected(Plan::Healthy);
+    Queue::open(&disk, Path::new(Q)).unwrap().recover().unwrap();
+    let look = format!("stat_at {name}");
+    let looks = tape.trace().lines().position(|line| line.ends_with(&look)).expect("a look") as u64 + 1;
+    for n in 1..=looks {
+        let world = world.fork();
+        let (machine, moved) = (world.machine.clone(), name.clone());
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            let disk = machine.disk();
+            let tmp = disk.open_queue(Path::new("/q/tmp")).unwrap();
+            disk.rename(&tmp, &moved, &disk.open_queue(Path::new("/")).unwrap(), "away").unwrap();
+            machine.mkdir(format!("{Q}/tmp/{moved}"));
+        }));
+        Queue::open(&disk, Path::new(Q)).unwrap().recover().unwrap();
+        let away = world.machine.files("/away");
+        assert_eq!(away.len(), 2, "{away:?}, moved before step {n}:\n{}", tape.trace());
+    }
 }
 
 #[test]

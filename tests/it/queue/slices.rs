@@ -19,8 +19,8 @@ fn claimed(world: &World, many: usize, lease: u64) {
     }
 }
 
-/// How many names each of so many claims listed.
-fn listed(world: &mut World) -> Vec<u64> {
+/// How many names each of so many claims listed, and how many steps it took.
+fn listed(world: &mut World) -> Vec<(u64, u64)> {
     (0..ROUNDS)
         .map(|_| {
             let disk = world.machine.disk();
@@ -31,7 +31,7 @@ fn listed(world: &mut World) -> Vec<u64> {
                 panic!("nothing")
             };
             claim.ack(&queue).unwrap();
-            tape.names()
+            (tape.names(), tape.steps())
         })
         .collect()
 }
@@ -41,10 +41,41 @@ fn a_claim_lists_no_more_however_much_is_claimed_but_one_in_a_hundred_lists_it_a
     let mut world = World::empty(PLAIN, 9);
     claimed(&world, CLAIMED, 600);
     let listed = listed(&mut world);
-    let all = listed.iter().filter(|&&names| names > CLAIMED as u64).count();
-    assert!((1..=ROUNDS / 30).contains(&all), "{all} of {ROUNDS} listed everything");
-    let few = listed.iter().filter(|&&names| names < 1100).count();
-    assert_eq!(few + all, ROUNDS);
+    let all: Vec<u64> = listed.iter().filter(|(names, _)| *names > CLAIMED as u64).map(|(_, steps)| *steps).collect();
+    assert!((1..=ROUNDS / 30).contains(&all.len()), "{} of {ROUNDS} listed everything", all.len());
+    let few: Vec<u64> = listed.iter().filter(|(names, _)| *names < 1100).map(|(_, steps)| *steps).collect();
+    assert_eq!(few.len() + all.len(), ROUNDS);
+    // One look at least at each that is looked after: a few of them, and by those that list all so many times as many.
+    assert!(few.iter().all(|&steps| steps < 200) && all.iter().all(|&steps| steps > CLAIMED as u64), "{few:?} {all:?}");
+}
+
+/// A worker that never finds nothing looks after others all the same.
+#[test]
+fn what_was_lost_comes_back_while_claims_succeed() {
+    let world = World::empty(PLAIN, 7);
+    let queue = world.open();
+    let mut batch = queue.batch().unwrap().packing(60_000, 60_000);
+    for number in 0..250_u32 {
+        batch.begin(&Envelope::default()).unwrap();
+        batch.write(&number.to_le_bytes()).unwrap();
+    }
+    assert!(batch.publish(|_| ()).unwrap().is_none());
+    let mut scout = Scout::new();
+    let mut work = || {
+        let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() else { panic!("nothing") };
+        claim.ack(&queue).unwrap();
+    };
+    let is_lost = || world.machine.files(format!("{Q}/claimed")).iter().any(|name| !name.is_empty());
+    for before in [2, 60] {
+        (0..before).for_each(|_| work());
+        let Found::Claim(claim) = world.open().claim(&mut Scout::new(), Lease::Live).unwrap() else {
+            panic!("nothing")
+        };
+        drop(claim);
+        assert!(is_lost());
+        let claims = (1..=64).find(|_| (work(), is_lost()) == ((), false));
+        assert!(claims.is_some(), "lost after {before} claims");
+    }
 }
 
 #[test]

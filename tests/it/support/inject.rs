@@ -84,6 +84,7 @@ impl Tape {
 type Notice = Box<dyn Fn(Option<&Handle>) + Send + Sync>;
 type Meanwhile = Box<dyn FnOnce() + Send>;
 type Watcher = Box<dyn Fn(u64) + Send + Sync>;
+type Refuses = Box<dyn Fn(&str) -> Option<Errno> + Send + Sync>;
 
 pub struct Injected<S> {
     inner: S,
@@ -92,6 +93,7 @@ pub struct Injected<S> {
     on_failed_flush: Option<Notice>,
     meanwhile: Mutex<Option<(u64, Meanwhile)>>,
     watcher: Option<Watcher>,
+    refuses: Option<Refuses>,
 }
 
 /// How one step is to end.
@@ -111,6 +113,7 @@ impl<S: Steps> Injected<S> {
             on_failed_flush: None,
             meanwhile: Mutex::new(None),
             watcher: None,
+            refuses: None,
         };
         (steps, tape)
     }
@@ -129,6 +132,11 @@ impl<S: Steps> Injected<S> {
     /// Calls `watcher` before each step, with its number, for as long as the process lives.
     pub fn watched(self, watcher: impl Fn(u64) + Send + Sync + 'static) -> Injected<S> {
         Injected { watcher: Some(Box::new(watcher)), ..self }
+    }
+
+    /// Each step for which `refuses`, asked with its line of the trace, has an error fails with that, without effect.
+    pub fn refusing(self, refuses: impl Fn(&str) -> Option<Errno> + Send + Sync + 'static) -> Injected<S> {
+        Injected { refuses: Some(Box::new(refuses)), ..self }
     }
 
     fn others(&self) {
@@ -162,7 +170,7 @@ impl<S: Steps> Injected<S> {
                 let alike = record.kind.get_or_insert_with(|| kind.to_string()) == kind;
                 if alike { Fate::Refused(errno) } else { Fate::Done }
             }
-            _ => Fate::Done,
+            _ => self.refuses.as_ref().and_then(|refuses| refuses(&what)).map_or(Fate::Done, Fate::Refused),
         };
         let mark = match fate {
             Fate::Done => "",

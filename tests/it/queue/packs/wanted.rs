@@ -64,9 +64,15 @@ fn a_pack_under_the_name_of_one_message_is_set_aside() {
 #[test]
 fn a_pack_with_more_than_are_wanted_now_waits_until_as_many_are_wanted() {
     // Now, at most, and what comes of the five: all, none yet, or some of them.
-    for (now, most, got) in
-        [(5, 5, Some(5)), (4, 5, None), (4, 10, None), (6, 10, Some(5)), (4, 4, Some(4)), (2, 4, None)]
-    {
+    for (now, most, got) in [
+        (5, 5, Some(5)),
+        (5, 10, Some(5)),
+        (4, 5, None),
+        (4, 10, None),
+        (6, 10, Some(5)),
+        (4, 4, Some(4)),
+        (2, 4, None),
+    ] {
         let mut world = World::empty(PLAIN, 1);
         let disk = world.machine.disk();
         send(&mut world, &disk, &Envelope::default()).unwrap();
