@@ -189,10 +189,7 @@ impl Claim {
         };
         self.release(queue);
         queue.wake();
-        match settled {
-            Err(error) if error.missing() => Err(Error::Lost { id: self.id() }),
-            settled => settled,
-        }
+        settled
     }
 
     fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {
