@@ -246,15 +246,3 @@ fn a_full_queue_drops_as_many_as_it_takes() {
     }
     assert_eq!(queue.stats().unwrap().dropped_total, 16);
 }
-
-#[test]
-fn the_last_id_of_a_queue_is_that_of_the_last_send() {
-    let machine = Machine::new(1);
-    let queue = queue(&machine, &[]);
-    assert_eq!(queue.last_id().unwrap(), None);
-    let sent = queue.draft(Envelope::default()).unwrap().publish().unwrap().id;
-    assert_eq!(queue.last_id().unwrap(), Some(sent));
-    claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap();
-    machine.reboot();
-    assert_eq!(queue.last_id().unwrap(), Some(sent));
-}

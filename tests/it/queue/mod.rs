@@ -33,6 +33,7 @@ mod reference;
 mod retention;
 mod slices;
 mod survey;
+mod tallies;
 mod three;
 mod told;
 mod unique;

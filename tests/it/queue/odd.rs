@@ -4,9 +4,10 @@
 use super::judge::fsck;
 use super::survey::Survey;
 use super::world::{PLAIN, Q, World, body_of, claim_one, due_at, urgent};
+use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
 use mq::queue::name::Lease;
-use mq::queue::{Again, Counting, Envelope, Error, Found, Queue, Repair, Scout, Settled, Trouble};
+use mq::queue::{Again, Counting, Envelope, Error, Found, Queue, Recovered, Repair, Scout, Settled, Trouble};
 use std::path::Path;
 use std::time::Duration;
 
@@ -179,5 +180,60 @@ fn a_damaged_message_is_set_aside_with_the_reason_and_the_next_one_is_claimed() 
         }
         drop(claim);
         assert!(matches!(queue.claim(&mut Scout::new(), lease).unwrap(), Found::Claim(_)));
+    }
+}
+
+/// A queue with one message, and no process.
+fn one() -> World {
+    let mut world = World::empty(PLAIN, 1);
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"1", Envelope::default()).unwrap();
+    world.fork()
+}
+
+/// What is put in the place of a message before its claimer has looked again is another one, of which it has no lock.
+#[test]
+fn what_a_person_puts_in_its_place_is_not_claimed_by_the_lock_of_another() {
+    let prepared = one();
+    let path = path_of(&prepared, b"1");
+    let (disk, tape) = prepared.fork().injected(Plan::Healthy);
+    claim_one(&Queue::open(&disk, Path::new(Q)).unwrap(), Lease::Live).unwrap();
+    let look = format!("stat_at {}", path.rsplit('/').next().unwrap());
+    let looks = tape.trace().lines().position(|step| step.ends_with(&look)).expect("a look") as u64 + 1;
+    for n in 1..=looks {
+        let world = prepared.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let (machine, path) = (world.machine.clone(), path.clone());
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            let bytes = machine.read(&path).expect("a message");
+            machine.remove(&path);
+            machine.write(&path, &bytes);
+        }));
+        // Or it finds nothing: what it had listed is gone.
+        let claim = Queue::open(&disk, Path::new(Q)).and_then(|queue| claim_one(&queue, Lease::Live));
+        let recovered = world.open().recover().unwrap();
+        assert_eq!(recovered, Recovered::default(), "put there before step {n}:\n{}", tape.trace());
+        drop(claim);
+    }
+}
+
+/// The directory that it goes into is made anew.
+#[test]
+fn a_message_is_claimed_although_somebody_removes_the_empty_directory_of_claims() {
+    let prepared = one();
+    for n in 1.. {
+        let world = prepared.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let machine = world.machine.clone();
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            if machine.files("/q/claimed").is_empty() {
+                machine.remove("/q/claimed");
+            }
+        }));
+        let claim = Queue::open(&disk, Path::new(Q)).and_then(|queue| claim_one(&queue, Lease::Live));
+        assert!(claim.is_ok(), "{claim:?}, removed before step {n}:\n{}", tape.trace());
+        if tape.steps() < n {
+            break;
+        }
     }
 }

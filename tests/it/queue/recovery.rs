@@ -268,6 +268,21 @@ fn what_was_lost_and_cancelled_is_dead() {
     assert_eq!(world.machine.files(Q).iter().filter(|path| path.starts_with("dead/")).count(), 2);
 }
 
+/// Its holder put it back and did not see the request: whoever looks after what others left does what it asks for.
+#[test]
+fn what_was_put_back_although_it_was_cancelled_is_dead() {
+    let mut world = still();
+    let queue = world.open();
+    world.send(&world.machine.disk(), Q, b"1", Envelope::default()).unwrap();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    let place = place_of(&queue, claim.id()).unwrap();
+    cancelled(queue.cancel(&place, "not needed any more").unwrap(), &place, true).unwrap();
+    claim.nack(&queue, Again::Now, Counting::Uncounted, None).unwrap();
+    assert_eq!(world.open().recover().unwrap(), Recovered { ended: 1, ..Recovered::default() });
+    assert!(world.machine.files(Q).iter().any(|path| path.starts_with("dead/")));
+    assert!(queue.cancellations().unwrap().is_empty());
+}
+
 /// A claimer that finds what ended while it looked says that there is nothing.
 #[test]
 fn a_claim_that_ends_what_was_lost_finds_nothing() {
