@@ -5,7 +5,7 @@ use super::error::{Error, Result};
 use super::name::{self, DIRS, base32};
 use super::settings::{KEYS, Settings};
 use super::{Queue, foreign_owner, read_settings, settings_json};
-use crate::fs::{Birth, Dir, Disk, Owner, Store};
+use crate::fs::{Access, Birth, Dir, Disk, Owner, Store};
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl Queue {
     pub fn configure(&mut self, change: impl FnOnce(&mut Settings) -> std::result::Result<(), String>) -> Result<()> {
         let mut settings = read_settings(&self.disk, &self.dir)?.0;
         change(&mut settings).map_err(|why| Error::Refused { why })?;
-        let created_at = self.created_at();
+        let created_at = self.created_at()?;
         let json = settings_json(&settings, &created_at);
         put_control(&self.disk, &self.dir, name::QUEUE_JSON, &json, settings.mode(), self.owner)?;
         self.disk.sync_dir(&self.dir)?;
@@ -83,15 +83,13 @@ impl Queue {
         Ok(())
     }
 
-    fn created_at(&self) -> String {
-        let stored = || {
-            let file = self.disk.open(&self.dir, name::QUEUE_JSON, crate::fs::Access::Read).ok()?;
-            let mut bytes = vec![0; 64 << 10];
-            let length = self.disk.read_full(&file, &mut bytes, 0).ok()?;
-            let value: serde_json::Value = serde_json::from_slice(&bytes[..length]).ok()?;
-            Some(value["created_at"].as_str()?.to_string())
-        };
-        stored().unwrap_or_else(|| self.disk.now().rfc3339())
+    /// When the queue was made, as `queue.json` says; now where it says nothing.
+    fn created_at(&self) -> Result<String> {
+        let file = self.disk.open(&self.dir, name::QUEUE_JSON, Access::Read)?;
+        let mut bytes = vec![0; usize::try_from(self.disk.stat(&file)?.size).unwrap_or(0)];
+        let length = self.disk.read_full(&file, &mut bytes, 0)?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes[..length]).unwrap_or_default();
+        Ok(value["created_at"].as_str().map_or_else(|| self.disk.now().rfc3339(), str::to_string))
     }
 
     /// What a person should know about where the queue is: nothing, or one clause each.

@@ -5,6 +5,7 @@ mod byhand;
 mod check;
 mod clock;
 mod contents;
+mod control;
 mod counts;
 mod crash;
 mod faults;
