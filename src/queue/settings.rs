@@ -235,6 +235,8 @@ mod tests {
             ("retain", "3d"),
             ("ttl", "none"),
             ("backoff", "10s"),
+            ("rate", "1/52w"),
+            ("lease", "1653w3d1h46m39.999s"),
         ] {
             let mut settings = Settings::default();
             settings.set(key, text).unwrap();
@@ -242,6 +244,28 @@ mod tests {
         }
         let rate = Rate { count: 10, per: Duration::from_secs(1) };
         assert_eq!(rate.interval(), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_was_said_holds() {
+        let mut said = Settings::default();
+        for (key, text) in [
+            ("timeout", "7s"),
+            ("max_messages", "3"),
+            ("max_bytes", "2K"),
+            ("max_body", "1K"),
+            ("min_free", "1M,5"),
+            ("max_in_flight", "4"),
+            ("ttl", "8s"),
+            ("retain", "9s"),
+        ] {
+            said.set(key, text).unwrap();
+        }
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!((said.timeout(), said.ttl(), said.retain()), (seconds(7), seconds(8), seconds(9)));
+        assert_eq!((said.max_bytes(), said.max_body()), (Some(2048), Some(1024)));
+        assert_eq!((said.max_messages(), said.max_in_flight()), (Some(3), Some(4)));
+        assert_eq!(said.min_free(), Some(Room { bytes: 1 << 20, inodes: 5 }));
     }
 
     #[test]
@@ -255,6 +279,8 @@ mod tests {
             ("lease", "0"),
             ("lease", "1.0005s"),
             ("rate", "5/0.0001s"),
+            ("lease", "11575d"),
+            ("rate", "1/367d"),
             ("timeout", "0s"),
             ("sync", "yes"),
             ("mode", "0"),
@@ -262,6 +288,8 @@ mod tests {
             ("mode", "0999"),
             ("max_messages", "0"),
             ("max_bytes", "1X"),
+            ("max_bytes", "+5"),
+            ("max_bytes", "K"),
             ("min_free", "1M,x"),
             ("on_full", "wait"),
             ("rate", "10"),
@@ -282,6 +310,8 @@ mod tests {
         let backoff = Settings::default().backoff();
         assert_eq!([1, 2, 3, 13, 99_999].map(|n| backoff.ceiling(n).as_secs()), [1, 2, 4, 3600, 3600]);
         assert_eq!(backoff.total(8).as_secs(), 127);
+        let short = Backoff { last: Duration::from_secs(4), ..backoff };
+        assert_eq!([1, 2, 4, 8].map(|attempts| short.total(attempts).as_secs()), [0, 1, 7, 23]);
         for random in [0, u64::MAX / 2, u64::MAX] {
             let delay = backoff.delay(3, random);
             assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&delay));

@@ -236,3 +236,11 @@ impl std::fmt::Display for Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn words_are_listed_as_one_says_them() {
+        assert_eq!([&["a"][..], &["a", "b"], &["a", "b", "c"]].map(super::listed), ["a", "a or b", "a, b or c"]);
+    }
+}
