@@ -152,6 +152,18 @@ fn a_queue_may_drop_its_oldest_of_the_lowest_priority() {
     sandbox.mq_stdin(["send", "jobs", "--lines"], "5\n6\n7\n8\n").code(5).says("never fit");
 }
 
+/// A message with a second name elsewhere is left to whoever made that.
+#[test]
+fn what_is_linked_elsewhere_is_not_dropped() {
+    let sandbox = limited(&["--max-messages", "2", "--on-full", "drop"]);
+    let first = sandbox.send("jobs", "1");
+    sandbox.send("jobs", "2");
+    std::fs::hard_link(sandbox.file_of("jobs", &first), sandbox.dir().join("elsewhere")).unwrap();
+    sandbox.mq(["send", "jobs", "3"]).ok();
+    assert!(sandbox.file_of("jobs", &first).exists());
+    assert_eq!(stats(&sandbox, "ready"), 2);
+}
+
 /// However many send at once, the queue never holds more than it may.
 #[test]
 fn a_storm_of_senders_fills_a_queue_to_its_limit() {

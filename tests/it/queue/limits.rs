@@ -8,23 +8,25 @@ use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Counting, Envelope, Error, Queue, Settings};
 use std::path::Path;
 
-fn queue(machine: &Machine, said: &[(&str, &str)]) -> Queue {
+pub fn queue(machine: &Machine, said: &[(&str, &str)]) -> Queue {
     let disk: Disk = machine.disk();
-    let mut settings = Settings::default();
-    for (key, value) in said {
-        settings.set(key, value).unwrap();
-    }
-    Queue::create(&disk, Path::new(Q), &settings).unwrap().0
+    let mut queue = Queue::create(&disk, Path::new(Q), &Settings::default()).unwrap().0;
+    set(&mut queue, said);
+    queue
 }
 
-fn send(queue: &Queue, body: &[u8]) -> Result<(), Error> {
+pub fn set(queue: &mut Queue, said: &[(&str, &str)]) {
+    queue.configure(|settings| said.iter().try_for_each(|(key, value)| settings.set(key, value))).unwrap();
+}
+
+pub fn send(queue: &Queue, body: &[u8]) -> Result<(), Error> {
     let mut draft = queue.draft(Envelope::default())?;
     draft.write(body)?;
     draft.publish().map(drop)
 }
 
 #[track_caller]
-fn refused<T>(by: &str, sent: Result<T, Error>) {
+pub fn refused<T>(by: &str, sent: Result<T, Error>) {
     match sent {
         Err(Error::Limit { key, .. }) => assert_eq!(key, by),
         Err(error) => panic!("{error}"),
@@ -32,7 +34,7 @@ fn refused<T>(by: &str, sent: Result<T, Error>) {
     }
 }
 
-fn held(queue: &Queue, state: State) -> usize {
+pub fn held(queue: &Queue, state: State) -> usize {
     let mut count = 0;
     queue
         .each_place(state, |_, _| {

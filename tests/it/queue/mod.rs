@@ -1,5 +1,6 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod bounds;
 mod broken;
 mod byhand;
 mod check;
@@ -8,6 +9,7 @@ mod contents;
 mod control;
 mod counts;
 mod crash;
+mod dropping;
 mod faults;
 mod fixture;
 mod glance;
