@@ -133,3 +133,29 @@ fn what_comes_into_the_newest_bucket_is_seen() {
         sandbox.send("jobs", "another");
     }
 }
+
+#[test]
+fn a_glance_at_a_queue_that_was_moved_away_says_so() {
+    for other_in_its_place in [false, true] {
+        let mut world = World::empty(PLAIN, 1);
+        let disk = world.machine.disk();
+        world.send(&disk, Q, b"first", Envelope::default()).unwrap();
+        let queue = world.open();
+        let mut scout = Scout::new();
+        let Found::Claim(first) = queue.claim(&mut scout, Lease::Live).unwrap() else { panic!("it was sent") };
+        assert_eq!(first.ack(&queue).unwrap(), Settled::Acked);
+        for _ in 0..3 {
+            assert!(glance(&queue, &mut scout).is_none());
+            world.machine.advance(Duration::from_secs(1));
+        }
+        let root = disk.open_queue(Path::new("/")).unwrap();
+        disk.rename(&root, "q", &root, "away").unwrap();
+        if other_in_its_place {
+            Queue::create(&disk, Path::new(Q), &world.settings()).unwrap();
+        }
+        scout.woken();
+        scout.glance();
+        let found = queue.claim(&mut scout, Lease::Live);
+        assert!(matches!(found, Err(mq::queue::Error::Moved { .. })), "{found:?}");
+    }
+}

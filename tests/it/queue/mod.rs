@@ -1,5 +1,6 @@
 //! The engine, seen from outside, on a file system in memory.
 
+mod absent;
 mod bounds;
 mod broken;
 mod byhand;
@@ -12,6 +13,7 @@ mod crash;
 mod dropping;
 mod faults;
 mod fixture;
+mod flushes;
 mod glance;
 mod headers;
 mod judge;
@@ -36,6 +38,7 @@ mod reference;
 mod retention;
 mod slices;
 mod survey;
+mod swallowed;
 mod tallies;
 mod three;
 mod told;

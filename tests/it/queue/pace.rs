@@ -3,9 +3,9 @@
 use super::world::Q;
 use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Machine;
-use mq::fs::Disk;
+use mq::fs::{Access, Disk};
 use mq::queue::name::Lease;
-use mq::queue::{Again, Claim, Counting, Envelope, Found, HeldBack, Nothing, Queue, Scout, Settings, Settled};
+use mq::queue::{Again, Claim, Counting, Envelope, Error, Found, HeldBack, Nothing, Queue, Scout, Settings, Settled};
 use std::path::Path;
 use std::time::Duration;
 
@@ -128,4 +128,67 @@ fn no_more_are_in_flight_than_may_be() {
     // Its holder is gone: whoever is held back finds that out.
     drop(three);
     assert!(claim(&queue).is_ok());
+}
+
+/// Between any two steps somebody may remove what is about to be claimed: another message gets its turn.
+#[test]
+fn what_goes_before_it_is_claimed_takes_nothing_of_the_rate() {
+    for n in 1.. {
+        let machine = Machine::new(1);
+        drop(queue(&machine, &[("rate", "1/h")], 2));
+        let path = format!("/q/ready/{}", machine.files("/q/ready").into_iter().min().unwrap());
+        let (steps, tape) = Injected::new(machine.process(), Plan::Healthy);
+        let others = machine.clone();
+        let steps = steps.meanwhile(n, move || {
+            if others.read(&path).is_some() {
+                others.remove(&path);
+            }
+        });
+        let claimed = claim(&Queue::open(&Disk::new(steps), Path::new(Q)).unwrap());
+        assert!(claimed.is_ok(), "{claimed:?}, removed before step {n}:\n{}", tape.trace());
+        if tape.steps() < n {
+            break;
+        }
+    }
+}
+
+/// A name that changes in `claimed/` may be missed by who counts there: it changes under the lock of the count.
+#[test]
+fn a_claim_changes_its_name_only_while_nobody_counts() {
+    let machine = Machine::new(1);
+    let queue = queue(&machine, &[("max_in_flight", "2")], 1);
+    let Found::Claim(claim) = queue.claim(&mut Scout::new(), Lease::Timed(Duration::from_secs(60))).unwrap() else {
+        panic!("nothing there")
+    };
+    let receipt = claim.receipt(Q);
+    drop(claim);
+    let disk = machine.disk();
+    let pace = disk.open(&disk.open_queue(Path::new(Q)).unwrap(), "pace", Access::Write).unwrap();
+    assert!(disk.try_lock(&pace).unwrap());
+    let longer = || queue.redeem(&receipt, None).unwrap().extend(&queue, Some(Duration::from_secs(90)));
+    assert!(matches!(longer(), Err(Error::Busy { .. })));
+    drop(pace);
+    longer().unwrap();
+}
+
+#[test]
+fn whoever_ends_a_claim_wakes_those_who_were_held_back() {
+    const LATER: Again = Again::After(Duration::from_secs(9));
+    type End = fn(Claim, &Queue) -> mq::queue::Result<()>;
+    let ends: [(&str, End); 4] = [
+        ("ack", |claim, queue| claim.ack(queue).map(|_| ())),
+        ("nack", |claim, queue| claim.nack(queue, LATER, Counting::Counted, None).map(|_| ())),
+        ("dead", |claim, queue| claim.dead(queue, None).map(|_| ())),
+        ("set aside", |claim, queue| claim.set_aside(queue, "why")),
+    ];
+    for (name, end) in ends {
+        let machine = Machine::new(1);
+        let queue = queue(&machine, &[("max_in_flight", "1")], 2);
+        let disk = machine.disk();
+        let dir = disk.open_queue(Path::new(Q)).unwrap();
+        let claim = claim(&queue).unwrap();
+        let before = disk.stat_at(&dir, "wake").unwrap().modified;
+        end(claim, &queue).unwrap();
+        assert!(disk.stat_at(&dir, "wake").unwrap().modified > before, "{name}");
+    }
 }
