@@ -167,8 +167,13 @@ fn no_record_whose_time_is_over_is_behind_others_for_ever() {
     };
     names.iter().for_each(|name| plant(0, name, "1000d"));
     // In the order in which they are listed.
-    let listed = disk.names(&disk.open_queue(&Path::new(Q).join("unique/00")).unwrap()).unwrap();
-    let names: Vec<String> = listed.into_iter().map(|(name, _)| name.into_string().unwrap()).collect();
+    let mut names = Vec::new();
+    let dir = disk.open_queue(&Path::new(Q).join("unique/00")).unwrap();
+    disk.list(&dir, |name, _| {
+        names.push(name.to_str().unwrap().to_string());
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     for shard in 0..64 {
         names.iter().enumerate().for_each(|(at, name)| plant(shard, name, if at < 16 { "1000d" } else { "1m" }));
     }

@@ -110,13 +110,13 @@ fn several(world: &mut World) {
 
 /// A sender was killed after its record, before its message.
 fn in_doubt(world: &mut World) {
-    left_in_doubt(world, |world, disk| unique::send(world, disk));
+    left_in_doubt(world, unique::send);
 }
 
 /// A sender was killed before it could take the place of another's message.
 fn half_replaced(world: &mut World) {
     unique::taken(world);
-    left_in_doubt(world, |world, disk| unique::replace(world, disk));
+    left_in_doubt(world, unique::replace);
 }
 
 fn left_in_doubt(world: &mut World, act: fn(&mut World, &mq::fs::Disk) -> Result<()>) {
