@@ -15,6 +15,7 @@ mod faults;
 mod fixture;
 mod flushes;
 mod glance;
+mod groups;
 mod headers;
 mod judge;
 mod keys;
