@@ -57,12 +57,12 @@ impl Queue {
                 amiss.push(Amiss::Without(mark));
             }
         }
-        for mut places in tickets.into_values() {
-            // One that moved was seen twice: what does not stand any more is none.
-            let mut standing = Vec::new();
-            places.dedup_by(|a, b| a.state == b.state && a.file_name == b.file_name);
+        for places in tickets.into_values() {
+            // One that moved was seen twice, and each claimed one was: what does not stand any more is none.
+            let mut standing: Vec<Place> = Vec::new();
             for place in places {
-                let seen = standing.iter().any(|other: &Place| other.file_name == place.file_name);
+                let alike = |other: &Place| other.state == place.state && other.file_name == place.file_name;
+                let seen = standing.iter().any(alike);
                 if let (false, Some(dir)) = (seen, self.dir_of(&place)?)
                     && self.stands(&dir, &place.file_name)?
                 {

@@ -217,11 +217,12 @@ fn each_group_has_one_ticket_after_a_start_of_the_machine() {
 fn a_ticket_too_many_goes_unless_somebody_works_by_it() {
     type Spare = fn(&str) -> String;
     let beside: Spare = |ticket| ticket.replace("-00000-t", "-00001-t");
+    let dead: Spare = |ticket| ticket.replace("/ready/4/", "/dead/");
     let retry: Spare = |ticket| {
         let name = ticket.rsplit('/').next().unwrap();
         format!("{Q}/delayed/1999999980000000/1999999980000000-{name}")
     };
-    for spare in [beside, retry] {
+    for spare in [beside, dead, retry] {
         for claimed in [false, true] {
             let mut world = world(&["1", "2"]);
             let ticket = ticket(&world);
