@@ -15,6 +15,7 @@ mod faults;
 mod fixture;
 mod flushes;
 mod glance;
+mod gone;
 mod groups;
 mod headers;
 mod judge;
