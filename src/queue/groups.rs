@@ -112,9 +112,10 @@ impl Queue {
 
     /// Makes the directory of a group, the ticket inside, in one step for everybody else.
     fn make_group(&self, mark: GroupMark) -> Result<Dir> {
-        let groups = self.ensure_dir(Path::new(GROUPS))?;
-        let tmp = self.tmp_dir()?;
         loop {
+            // Anew each time: a person may have removed the empty one.
+            let groups = self.ensure_dir(Path::new(GROUPS))?;
+            let tmp = self.tmp_dir()?;
             let (name, dir) = self.locked_dir(&tmp)?;
             self.disk.create(&dir, PARKED, self.file_birth())?;
             match self.disk.rename(&tmp, &name, &groups, mark.to_string()) {
@@ -122,7 +123,10 @@ impl Queue {
                     self.discard(&tmp, &name, &dir);
                     return Ok(self.disk.open_dir(&groups, mark.to_string())?);
                 }
-                Err(error) if error.missing() => self.still_here()?,
+                Err(error) if error.missing() => {
+                    self.discard(&tmp, &name, &dir);
+                    self.still_here()?;
+                }
                 made => {
                     return made
                         .map_err(Error::from)

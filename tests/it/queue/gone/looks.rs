@@ -173,6 +173,7 @@ pub const CASES: &[Case] = &[
         step: (&["rename ", " to "], 0),
         meanwhile: &[
             (|machine| machine.remove(parent(&file(machine, &["tmp/", "/ticket"]))), "sent, claimed 4, 0 ready"),
+            (|machine| machine.remove(format!("{Q}/groups")), "sent, claimed 4, 0 ready"),
             (
                 |machine| machine.write(format!("{Q}/groups/{}/ticket", GroupMark::of("a")), b""),
                 "sent, claimed 4, 0 ready",
