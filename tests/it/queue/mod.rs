@@ -1,6 +1,7 @@
 //! The engine, seen from outside, on a file system in memory.
 
 mod absent;
+mod batches;
 mod bounds;
 mod broken;
 mod byhand;

@@ -1,0 +1,155 @@
+//! What a batch is published as, how much it counts, and what becomes of it where something fails or is in its way.
+
+use super::world::{PLAIN, Q, World, body_of};
+use crate::support::inject::Plan;
+use crate::support::memory::Machine;
+use mq::fs::Disk;
+use mq::queue::name::{Lease, State};
+use mq::queue::{Envelope, Error, Found, Queue, Result, Scout, Settled};
+use rustix::io::Errno;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+const BODIES: [&str; 3] = ["first", "second", "third"];
+
+/// As one pack, as files, and as files of a group.
+const SHAPES: [(u32, Option<&str>); 3] = [(2, None), (100, None), (2, Some("a"))];
+
+fn world(settings: &[(&str, &str)]) -> World {
+    let world = World::empty(PLAIN, 1);
+    world.machine.stand_still();
+    world.open().configure(|all| settings.iter().try_for_each(|(key, value)| all.set(key, value))).unwrap();
+    world
+}
+
+/// Whether something was wrong after the commit.
+fn send(disk: &Disk, (least, group): (u32, Option<&str>)) -> Result<Option<Error>> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let mut batch = queue.batch()?.packing(least, 100);
+    for body in BODIES {
+        batch.begin(&Envelope { group: group.map(str::to_string), ..Envelope::default() })?;
+        batch.write(body.as_bytes())?;
+    }
+    batch.publish(|_| ())
+}
+
+fn drain(queue: &Queue) -> Vec<String> {
+    let (mut scout, mut bodies) = (Scout::new(), Vec::new());
+    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+        bodies.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
+        assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
+    }
+    bodies
+}
+
+/// The files of messages and packs.
+fn files(machine: &Machine) -> Vec<String> {
+    let files = machine.files(Q).into_iter().filter(|path| !path.ends_with('/'));
+    files.filter(|path| path.starts_with("ready/") || path.starts_with("groups/")).collect()
+}
+
+#[test]
+fn as_many_as_make_a_pack_are_one() {
+    for (many, expected) in [(2, 2), (3, 1), (4, 2), (6, 2), (7, 3), (8, 4)] {
+        let world = world(&[]);
+        let queue = world.open();
+        let mut batch = queue.batch().unwrap().packing(3, 3);
+        for number in 0..many {
+            batch.begin(&Envelope::default()).unwrap();
+            batch.write(format!("{number}").as_bytes()).unwrap();
+        }
+        assert!(batch.publish(|_| ()).unwrap().is_none());
+        assert_eq!(files(&world.machine).len(), expected, "{many} in packs of three");
+        assert_eq!(drain(&queue), (0..many).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_batch_counts_as_many_bytes_as_it_takes() {
+    for shape in SHAPES {
+        let world = world(&[]);
+        send(&world.machine.disk(), shape).unwrap();
+        let sizes =
+            files(&world.machine).into_iter().map(|path| world.machine.read(format!("{Q}/{path}")).unwrap().len());
+        let bytes: usize = sizes.sum();
+        for (most, fits) in [(bytes - 1, false), (bytes, true)] {
+            let world = self::world(&[("max_bytes", &most.to_string())]);
+            match send(&world.machine.disk(), shape) {
+                Ok(None) => assert!(fits, "{shape:?} in {most} bytes"),
+                Err(Error::Limit { key: "max_bytes", .. }) => assert!(!fits, "{shape:?} in {most} bytes"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(files(&world.machine).is_empty(), !fits);
+        }
+    }
+}
+
+#[test]
+fn the_time_to_live_of_the_queue_is_that_of_each_of_a_batch() {
+    for shape in SHAPES {
+        let world = world(&[("ttl", "1m"), ("on_expire", "dead")]);
+        send(&world.machine.disk(), shape).unwrap();
+        world.machine.advance(Duration::from_secs(59));
+        assert_eq!(drain(&world.fork().open()), BODIES);
+        world.machine.advance(Duration::from_secs(1));
+        assert_eq!(drain(&world.open()), [""; 0], "{shape:?}");
+        let mut dead = 0;
+        let each = |_, _: &_| {
+            dead += 1;
+            Ok(ControlFlow::Continue(()))
+        };
+        world.open().each_place(State::Dead, each).unwrap();
+        assert_eq!(dead, BODIES.len(), "{shape:?}");
+    }
+}
+
+/// It is sent whole, in its order, or not at all; and what is not sent leaves nothing behind.
+#[test]
+fn whatever_fails_a_batch_is_sent_in_its_order_or_not_at_all() {
+    for shape in SHAPES {
+        let mut prepared = world(&[]);
+        super::packs::reserved(&mut prepared);
+        for n in 1.. {
+            let mut done = true;
+            for plan in [Plan::FailOnce(n, Errno::IO), Plan::FailAlikeFrom(n, Errno::IO)] {
+                let world = prepared.fork();
+                let (disk, tape) = world.injected(plan);
+                let sent = send(&disk, shape);
+                done &= !tape.struck();
+                drop(disk);
+                let queue = world.open();
+                queue.recover().unwrap();
+                let expected: &[&str] = if sent.is_ok() { &BODIES } else { &[] };
+                assert_eq!(drain(&queue), expected, "{shape:?} with {plan:?}: {sent:?}\n{}", tape.trace());
+                assert_eq!(world.machine.files(format!("{Q}/tmp")), [""; 0], "{shape:?} with {plan:?}");
+            }
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+/// Somebody's directory in what a killed sender has left.
+#[test]
+fn what_is_foreign_in_a_batch_stays_and_stops_nobody() {
+    let dir = format!("{Q}/tmp/{}", "a".repeat(26));
+    for committed in [false, true] {
+        let mut world = world(&[]);
+        world.send(&world.machine.disk(), Q, b"sent", Envelope::default()).unwrap();
+        let message = world.machine.read(format!("{Q}/{}", files(&world.machine)[0])).unwrap();
+        world.machine.write(format!("{dir}/000000/000000-4-0000000000000000"), &message);
+        world.machine.write(format!("{dir}/000000/theirs/file"), b"somebody's");
+        match committed {
+            true => world.machine.write(format!("{dir}/commit"), b"1\n"),
+            false => world.machine.write(format!("{dir}/commit/theirs/file"), b"somebody's"),
+        }
+        let queue = world.open();
+        queue.recover().unwrap();
+        queue.recover().unwrap();
+        assert_eq!(drain(&queue).len(), if committed { 2 } else { 1 });
+        let left = ["000000/theirs/file", "commit/theirs/file"];
+        assert_eq!(world.machine.files(&dir), if committed { &left[..1] } else { &left[..] });
+    }
+}
