@@ -304,7 +304,7 @@ impl Queue {
             note(&name)?;
             match self.put(from, file_name, &name, due) {
                 // Somebody restored an old file under an id of the future: take the next one.
-                Err(Error::Disk(error)) if error.exists() => (),
+                Err(Error::Disk(error)) if error.exists() => seq.passed_over(1),
                 done => return done.map(|()| id),
             }
         }

@@ -201,6 +201,12 @@ impl<'q> Seq<'q> {
         first
     }
 
+    /// So many ids were given out for nothing, since a file with such a one is there: that many fewer were sent.
+    pub fn passed_over(&mut self, ids: u32) {
+        let sent = &mut self.contents.totals.sent;
+        *sent = sent.saturating_sub(u64::from(ids));
+    }
+
     /// Writes it down: before the rename that publishes, so that a kill in between skips an id and gives none out twice.
     pub fn save(&mut self) -> Result<()> {
         Ok(self.queue.disk.write_all(&self.file, self.contents.encode().as_bytes(), 0)?)

@@ -90,14 +90,24 @@ impl Queue {
                     .collect();
                 seq.save()?;
                 let mut into: Option<(PathBuf, Dir)> = None;
-                for ((file_name, part), name) in parts.iter().zip(&names) {
-                    match self.put_cached(&mut into, &shard, file_name, name, part.due) {
-                        Ok(()) => each(name.id),
-                        Err(Error::Disk(error)) if error.exists() => {
-                            each(self.publish(&mut seq, &shard, file_name, part.priority, part.due, part.group)?);
+                // Once an id is taken, by an old file that somebody has restored, those behind it take the next ones as well,
+                // since they must not come before it.
+                let mut taken = false;
+                for (done, ((file_name, part), name)) in parts.iter().zip(&names).enumerate() {
+                    if !taken {
+                        match self.put_cached(&mut into, &shard, file_name, name, part.due) {
+                            Ok(()) => {
+                                each(name.id);
+                                continue;
+                            }
+                            Err(Error::Disk(error)) if error.exists() => {
+                                taken = true;
+                                seq.passed_over((parts.len() - done) as u32);
+                            }
+                            Err(error) => return Err(error),
                         }
-                        Err(error) => return Err(error),
                     }
+                    each(self.publish(&mut seq, &shard, file_name, part.priority, part.due, part.group)?);
                 }
                 drop(seq);
                 self.wake();
@@ -127,7 +137,7 @@ impl Queue {
             let name = Name { id, bucket, priority: part.priority, attempts, group: None, pack: Some(count) };
             match self.put(dir, file_name, &name, part.due) {
                 // Somebody restored an old file under an id of the future: take the next ones.
-                Err(Error::Disk(error)) if error.exists() => (),
+                Err(Error::Disk(error)) if error.exists() => seq.passed_over(count),
                 done => {
                     done?;
                     (0..count).for_each(|index| each(id.after(index)));

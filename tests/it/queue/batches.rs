@@ -24,10 +24,14 @@ fn world(settings: &[(&str, &str)]) -> World {
 }
 
 /// Whether something was wrong after the commit.
-fn send(disk: &Disk, (least, group): (u32, Option<&str>)) -> Result<Option<Error>> {
+fn send(disk: &Disk, shape: (u32, Option<&str>)) -> Result<Option<Error>> {
+    send_these(disk, shape, BODIES)
+}
+
+fn send_these(disk: &Disk, (least, group): (u32, Option<&str>), bodies: [&str; 3]) -> Result<Option<Error>> {
     let queue = Queue::open(disk, Path::new(Q))?;
     let mut batch = queue.batch()?.packing(least, 100);
-    for body in BODIES {
+    for body in bodies {
         batch.begin(&Envelope { group: group.map(str::to_string), ..Envelope::default() })?;
         batch.write(body.as_bytes())?;
     }
@@ -128,6 +132,37 @@ fn whatever_fails_a_batch_is_sent_in_its_order_or_not_at_all() {
                 break;
             }
         }
+    }
+}
+
+/// An old file that somebody has restored, under an id of the future.
+#[test]
+fn a_batch_passes_over_an_id_that_is_taken() {
+    for shape in SHAPES {
+        let world = world(&[]);
+        send(&world.machine.disk(), shape).unwrap();
+        let names = files(&world.machine);
+        let path = names.iter().find(|path| !path.contains("-t")).unwrap();
+        let (dir, name) = path.rsplit_once('/').unwrap();
+        let first: u64 = name[..16].parse().unwrap();
+        // The clock is a day behind, so that ids follow one another.
+        world.machine.set_clock(mq::time::Time::from_micros(first - 86_400_000_000));
+        let pack = shape == SHAPES[0];
+        let taken = format!("{:016}", first + BODIES.len() as u64 + u64::from(!pack));
+        let name = match pack {
+            true => format!("{taken}-{taken}{}", &name[33..]),
+            false => format!("{taken}{}", &name[16..]),
+        };
+        let old = world.machine.read(format!("{Q}/{path}")).unwrap();
+        world.machine.write(format!("{Q}/{dir}/{name}"), &old);
+        let new = ["4", "5", "6"];
+        let sent = send_these(&world.machine.disk(), shape, new);
+        assert!(matches!(sent, Ok(None)), "{shape:?}: {sent:?}");
+        assert_eq!(world.machine.read(format!("{Q}/{dir}/{name}")).unwrap(), old);
+        let (came, others): (Vec<_>, Vec<_>) = drain(&world.open()).into_iter().partition(|body| body.len() == 1);
+        assert_eq!(came, new, "{shape:?}");
+        assert_eq!(others.len(), if pack { 6 } else { 4 });
+        assert_eq!(world.open().stats().unwrap().sent_total, 6, "{shape:?}");
     }
 }
 

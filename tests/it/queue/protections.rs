@@ -194,9 +194,12 @@ fn an_id_that_is_taken_is_passed_over() {
     world.machine.write(format!("{dir}/{:016}{}", last + 1, &name[16..]), &bytes);
     world.machine.remove(&path);
     let disk = world.machine.disk();
+    let sent = open(&disk).stats().unwrap().sent_total;
     world.send(&disk, Q, b"new", Envelope::default()).unwrap();
     assert_eq!(seen(&world, b"plain 1").id, format!("{:016}", last + 1));
     assert_eq!(seen(&world, b"new").id, format!("{:016}", last + 2));
+    // An id that nobody was given is none that was sent.
+    assert_eq!(open(&disk).stats().unwrap().sent_total, sent + 1);
 }
 
 /// Sends with the clock a day back; the id is greater than all that were ever seen.
