@@ -256,4 +256,20 @@ mod tests {
         }
         assert_eq!(parse(line.as_bytes(), 10).end, 10);
     }
+
+    #[test]
+    fn a_copy_holds_no_more_than_is_read_of_it() {
+        let record = |attempt, length| {
+            let attempt = Attempt::new(attempt, Time::from_micros(0), Outcome::Exit);
+            Record::Attempt(Attempt { stderr: Some("x".repeat(length)), ..attempt })
+        };
+        let line = serde_json::to_string(&record(1, 0)).unwrap().len() + 1;
+        let room = HISTORY_MAX as usize - 1 - 2 * line;
+        let history = History { records: vec![record(1, 1000)], end: 0 };
+        for (length, kept) in [(room - 1001, 2), (room - 1000, 2), (room - 999, 1), (room, 1)] {
+            let bytes = copied(&history, Some(&record(2, length)));
+            assert!(bytes.len() as u64 <= HISTORY_MAX);
+            assert_eq!((parse(&bytes, 0).records.len(), parse(&bytes, 0).end), (kept, bytes.len() as u64));
+        }
+    }
 }

@@ -42,6 +42,26 @@ fn what_a_crash_has_left_under_two_names_is_left_alone() {
     sandbox.mq(["claim", "jobs"]).ok();
 }
 
+/// Its group stands still meanwhile: what comes next in it must not come first.
+#[test]
+fn a_message_of_a_group_or_its_ticket_with_a_second_name_is_nobodys() {
+    for (below, code) in [("groups/", 65), ("ready/", 1)] {
+        let sandbox = Sandbox::new();
+        for body in ["1", "2"] {
+            sandbox.mq(["send", "jobs", "--group", "a", "--", body]).ok();
+        }
+        let tree = sandbox.tree("jobs");
+        let path = tree.lines().find(|path| path.starts_with(below) && !path.ends_with('/')).unwrap();
+        let outside = sandbox.dir().join("outside");
+        fs::hard_link(sandbox.queue("jobs").join(path), &outside).unwrap();
+        sandbox.mq(["pop", "jobs"]).code(code).prints("");
+        assert_eq!(sandbox.tree("jobs"), tree);
+        fs::remove_file(&outside).unwrap();
+        sandbox.mq(["pop", "jobs"]).code(0).prints("1\n");
+        sandbox.mq(["pop", "jobs"]).code(0).prints("2\n");
+    }
+}
+
 #[test]
 fn a_lease_is_counted_from_the_last_touch_of_the_file() {
     let sandbox = Sandbox::new();

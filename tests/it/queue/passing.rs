@@ -242,3 +242,21 @@ fn a_group_that_lost_its_turn_in_a_power_cut_goes_on_with_the_first_claim() {
     world.machine.reboot();
     assert_eq!(drain(&world), ["1", "2", "3"]);
 }
+
+/// What has expired counts as dead, also when it is dead no more.
+#[test]
+fn an_expired_message_that_became_a_dead_letter_is_counted_as_one() {
+    let world = group(&[("on_expire", "dead"), ("group_on_dead", "continue")], 0);
+    world.machine.advance(2 * MINUTE);
+    assert_eq!(drain(&world), ["2", "3"]);
+    let queue = world.open();
+    let mut dead = Vec::new();
+    let each = |place: Place, _: &_| {
+        dead.push(place);
+        Ok(ControlFlow::Continue(()))
+    };
+    queue.each_place(State::Dead, each).unwrap();
+    assert_eq!(queue.remove(&dead[0]).unwrap(), mq::queue::Removed::Removed);
+    let stats = queue.stats().unwrap();
+    assert_eq!((stats.dead, stats.dead_total), (0, 1));
+}

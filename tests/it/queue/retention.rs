@@ -142,3 +142,67 @@ fn nothing_goes_before_its_time_or_without_the_setting() {
     assert_eq!(bodies(&later, State::Done), acked);
     assert_eq!(queue.expire_done().unwrap(), 3);
 }
+
+/// Kept at that time, by its name alone: nobody opens it to remove it.
+fn kept(world: &World, bucket: u64, ids: impl Iterator<Item = u64>) {
+    ids.for_each(|id| world.machine.write(format!("{Q}/done/{bucket:016}/{id:016}-{bucket:016}-4-00001"), b""));
+}
+
+#[test]
+fn what_was_kept_goes_with_its_directory_and_what_is_foreign_there_stays() {
+    let world = keeping();
+    let bucket = world.machine.now().micros();
+    kept(&world, bucket, bucket..bucket + 3);
+    kept(&world, bucket + 10, bucket + 10..bucket + 13);
+    let mut foreign = [
+        format!("{:016}/README", bucket + 10),
+        format!("{:016}/{:016}-{:016}-4-00001.bak", bucket + 10, bucket + 11, bucket + 10),
+        format!("{:016}/{:016}-{:016}-4-00009/x", bucket + 10, bucket + 12, bucket + 10),
+    ];
+    foreign.iter().for_each(|name| world.machine.write(format!("{Q}/done/{name}"), b"somebody's"));
+    world.machine.mkdir(format!("{Q}/done/{:016}", bucket + 20));
+    world.machine.advance(2 * HOUR);
+    assert_eq!(world.open().expire_done().unwrap(), 6);
+    foreign.sort_unstable();
+    assert_eq!(world.machine.files(format!("{Q}/done")), foreign);
+}
+
+/// However many are kept, those who work remove a few of them at a time, and none is out of reach.
+#[test]
+fn a_slice_of_what_was_kept_goes_at_a_time() {
+    for many in [300, 130, 129, 128, 127] {
+        let world = keeping();
+        let bucket = world.machine.now().micros();
+        kept(&world, bucket, bucket..bucket + many);
+        world.machine.mkdir(format!("{Q}/done/{:016}", bucket + many));
+        world.machine.advance(2 * HOUR);
+        let queue = world.open();
+        let (mut left, mut rounds) = (many, 0);
+        while left > 0 {
+            queue.recover().unwrap();
+            let files = world.machine.files(format!("{Q}/done"));
+            let now = files.iter().filter(|path| !path.ends_with('/')).count() as u64;
+            assert!(now < left && now + 200 > left, "{now} are left of {left}");
+            (left, rounds) = (now, rounds + 1);
+        }
+        assert!(rounds <= 4, "{rounds} for {many}");
+        queue.recover().unwrap();
+        queue.recover().unwrap();
+        assert_eq!(world.machine.files(format!("{Q}/done")), [""; 0]);
+    }
+}
+
+#[test]
+fn behind_young_ones_in_their_bucket_all_that_are_old_go() {
+    const MANY: u64 = 300;
+    let world = keeping();
+    let bucket = world.machine.now().micros();
+    kept(&world, bucket, bucket + MANY..bucket + 2 * MANY);
+    world.machine.advance(2 * HOUR);
+    // Acknowledged just now, long after they were sent.
+    kept(&world, bucket, bucket..bucket + MANY);
+    let queue = world.open();
+    let left = || world.machine.files(format!("{Q}/done")).len() as u64;
+    let rounds = (0..500).take_while(|_| queue.recover().is_ok() && left() > MANY).count();
+    assert_eq!(left(), MANY, "after {rounds} rounds");
+}
