@@ -1,6 +1,6 @@
-//! What is done to one message by hand, or under its key, with each of its steps failing, and with somebody else at work before
-//! each: an error of the disk is told as one, and never as "gone" or "nothing there"; and what others have taken meanwhile is
-//! never told as an error of the disk.
+//! What is done to one message by hand, or under its key, with each of its steps failing, and with somebody else at work
+//! before each: an error of the disk is told as one, and never as "gone" or "nothing there"; and what others have taken
+//! meanwhile is never told as an error of the disk.
 
 mod calls;
 

@@ -195,8 +195,8 @@ fn after_a_kill_while_one_takes_the_place_of_another_the_key_is_freed_by_the_one
     }
 }
 
-/// In the middle of its few calls a sender has its draft locked, and whoever claims or cancels the message that it was to take
-/// the place of.
+/// In the middle of its few calls a sender has its draft locked, and whoever claims or cancels the message that it was to
+/// take the place of.
 #[test]
 fn who_has_not_come_to_the_end_of_a_few_calls_is_waited_for() {
     let mut replacing = world();
