@@ -113,12 +113,21 @@ mod tests {
                 LEFT.store(if small(3) { usize::MAX } else { 0 }, Ordering::Relaxed);
                 sum.combine(&rest);
                 assert_eq!(sum.finalize(), all, "{from}, {to}, {kinds:04b}");
-                // A little comes after much, and much after a little.
+                // Bytes by themselves after what was combined, and what was combined after something.
+                let set = |bit| LEFT.store(if small(bit) { usize::MAX } else { 0 }, Ordering::Relaxed);
                 let mut sum = part(0..from, small(0));
-                for (piece, bit) in [(&bytes[from..to], 1), (&bytes[to..], 2)] {
-                    LEFT.store(if small(bit) { usize::MAX } else { 0 }, Ordering::Relaxed);
-                    sum.update(piece);
-                }
+                let mut after = part(from..to, small(1));
+                let end = part(to..600, small(2));
+                set(3);
+                after.combine(&end);
+                sum.combine(&after);
+                assert_eq!(sum.finalize(), all, "{from}, {to}, {kinds:04b}, the end first");
+                let mut sum = part(0..from, small(0));
+                sum.combine(&part(from..to, small(1)));
+                set(2);
+                sum.update(&bytes[to..to + (600 - to) / 2]);
+                set(3);
+                sum.update(&bytes[to + (600 - to) / 2..]);
                 assert_eq!(sum.finalize(), all, "{from}, {to}, {kinds:04b}, one by one");
             }
         }
