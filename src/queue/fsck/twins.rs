@@ -2,6 +2,7 @@
 //! restored backup, a copy, or a file system that lost half of a rename.
 
 use super::super::browse::Place;
+use super::super::groups::Spot;
 use super::super::header::{Header, Uid};
 use super::super::message::Message;
 use super::super::name::{Attempts, Grouped, Id, Name, State, home};
@@ -109,6 +110,8 @@ struct Twin {
     place: Place,
     dir: Dir,
     message: Message,
+    /// It waits in its group while its ticket is out: in whoever's hands that is, or until it is due.
+    turn: bool,
 }
 
 impl Check<'_, '_> {
@@ -120,10 +123,21 @@ impl Check<'_, '_> {
         // Seen twice while it moved, or really there twice? Only what stands in two places at one time is a twin.
         let mut twins = Vec::new();
         for place in self.queue.find(&ids)? {
-            // What a ticket stands for is found where it stands.
-            if place.state == State::Damaged || place.name.ticket_of().is_some() {
+            if place.state == State::Damaged {
                 continue;
             }
+            // A message whose ticket is out is found by its ticket alone, which says how often it was tried.
+            let turn = place.name.ticket_of();
+            let place = match turn {
+                None => place,
+                Some(mark) => match self.queue.spot(&place.name, mark)? {
+                    Some(Spot { name, file_name, .. }) => {
+                        let name = Name { attempts: place.name.attempts, ..name };
+                        Place { state: State::Ready, name, due: None, claimed: None, file_name, in_pack: None }
+                    }
+                    None => continue,
+                },
+            };
             // One that stands in a pack comes out of it, so that it can be told from its twin by itself.
             let place = match self.mending() && place.state != State::Claimed {
                 true => match self.queue.unpacked(&place)? {
@@ -133,7 +147,11 @@ impl Check<'_, '_> {
                 false => place,
             };
             if let (Some(dir), Ok(Some(message))) = (self.queue.dir_of(&place)?, self.queue.read(&place)) {
-                twins.push(Twin { place, dir, message });
+                // One whose ticket moves meanwhile is found twice, and is no twin of itself.
+                let same = |twin: &Twin| twin.place.file_name == place.file_name && twin.dir.path() == dir.path();
+                if place.name.group.is_none() || !twins.iter().any(same) {
+                    twins.push(Twin { place, dir, message, turn: turn.is_some() });
+                }
             }
         }
         // The one with the most attempts comes first and stays; of equals the oldest id.
@@ -197,8 +215,8 @@ impl Check<'_, '_> {
     fn lock_twin(&self, twin: &Twin) -> Result<File> {
         let disk = &self.queue.disk;
         let held = || Error::Held { id: twin.place.id(), by: None };
-        if twin.place.in_pack.is_some() {
-            // Claimed with a pack: its file has others too.
+        if twin.place.in_pack.is_some() || twin.turn {
+            // Claimed with a pack: its file has others too. And what a ticket speaks of is whoever's has that.
             return Err(held());
         }
         let file = disk.open(&twin.dir, &twin.place.file_name, Access::Read)?;

@@ -4,11 +4,11 @@ use super::{Q, copy, failed, grouped, moved, of, read, the, told, tree, world};
 use crate::queue::judge::fsck;
 use crate::queue::packs;
 use crate::queue::survey::Survey;
-use crate::queue::world::{body_of, claim_one, urgent};
+use crate::queue::world::{World, body_of, claim_one, urgent};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
 use mq::queue::name::Lease;
-use mq::queue::{Again, Mended, Queue, Repair, Settled, Trouble};
+use mq::queue::{Again, Counting, Mended, Queue, Repair, Settled, Trouble};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,32 +31,68 @@ fn what_was_set_aside_is_nobodys_twin() {
     assert_eq!(fsck(&world.open(), Repair::Report).unwrap(), []);
 }
 
+/// By its ticket it is known how often it was tried, and that it is not to be taken away.
 #[test]
-fn a_message_of_a_group_and_its_ticket_are_one_message() {
-    let mut world = world();
-    grouped(&mut world);
-    failed(&world, Again::After(Duration::from_secs(3600)));
-    let (one, ticket) = (of(&world, b"one"), the(&world, |path| path.starts_with("delayed/1")));
-    let first = of(&world, b"group 1");
-    let bucket = first.split('-').nth(1).unwrap();
-    let dead = format!("dead/{bucket}/{}", first.rsplit('/').next().unwrap().replace("-7-00000-", "-7-00003-"));
-    copy(&world, &first, &dead);
-    copy(&world, &one, &one.replace("ready/4/", "dead/").replace("-4-00000", "-4-00003"));
-    fsck(&world.open(), Repair::Mend).unwrap();
-    the(&world, |path| path == ticket);
-    assert_eq!(Survey::of(&world.machine, Q).messages.iter().filter(|seen| seen.body == b"one").count(), 1);
-    // The group goes on with the second message at the latest.
-    world.machine.advance(Duration::from_secs(3601));
-    let queue = world.open();
-    for _ in 0..2 {
-        let claim = claim_one(&queue, Lease::Live).unwrap();
-        let body = body_of(&claim).unwrap();
-        assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
-        if body == b"group 2" {
-            return;
+fn a_message_whose_ticket_is_out_has_its_twin_too() {
+    for (attempts, goes) in [("00000", true), ("00003", false)] {
+        let mut world = world();
+        grouped(&mut world);
+        failed(&world, Again::After(Duration::from_secs(3600)));
+        let (first, ticket) = (of(&world, b"group 1"), the(&world, |path| path.starts_with("delayed/1")));
+        let (bucket, name) = (first.split('-').nth(1).unwrap(), first.rsplit('/').next().unwrap());
+        let dead = format!("dead/{bucket}/{}", name.replace("-7-00000-", &format!("-7-{attempts}-")));
+        copy(&world, &first, &dead);
+        let findings = fsck(&world.open(), Repair::Mend).unwrap();
+        let (path, mended) = match goes {
+            true => (&dead, done("removed this name of it")),
+            false => (&first, Mended::Left),
+        };
+        assert_eq!(told(&findings), [(Trouble::Twin, Path::new(Q).join(path).as_path(), &mended)]);
+        assert_eq!(world.machine.read(format!("{Q}/{dead}")).is_none(), goes);
+        the(&world, |path| path == ticket);
+        world.machine.advance(Duration::from_secs(3601));
+        let queue = world.open();
+        for body in [b"group 1", b"group 2"] {
+            let claim = claim_one(&queue, Lease::Live).unwrap();
+            assert_eq!(body_of(&claim).unwrap(), body);
+            assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
         }
     }
-    panic!("the group stands still");
+}
+
+/// Found in its group and by its ticket, which goes out or comes home meanwhile, it is no twin of itself.
+#[test]
+fn a_message_whose_ticket_moves_meanwhile_is_not_taken_away() {
+    let prepared = {
+        let mut world = world();
+        grouped(&mut world);
+        let first = of(&world, b"group 1");
+        let (bucket, name) = (first.split('-').nth(1).unwrap(), first.rsplit('/').next().unwrap());
+        // So that there is something to look for.
+        copy(&world, &first, &format!("dead/{bucket}/{name}"));
+        world
+    };
+    for (n, goes_out) in (1..).flat_map(|n| [(n, true), (n, false)]) {
+        let world = prepared.fork();
+        let queue = world.open();
+        let claim = (!goes_out).then(|| claim_one(&queue, Lease::Live).unwrap());
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let steps = steps.meanwhile(n, move || match claim {
+            // Its receipt needs no lock; and what is locked already is left alone.
+            None => drop(claim_one(&queue, Lease::Timed(Duration::from_secs(60)))),
+            Some(claim) => drop(claim.nack(&queue, Again::Now, Counting::Uncounted, None)),
+        });
+        let checking = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
+        fsck(&checking, Repair::Mend).unwrap();
+        the(&world, |path| path.starts_with("groups/") && path.ends_with(first_of(&prepared).as_str()));
+        if tape.steps() < n {
+            break;
+        }
+    }
+}
+
+fn first_of(world: &World) -> String {
+    of(world, b"group 1").rsplit('/').next().unwrap().to_string()
 }
 
 #[test]
