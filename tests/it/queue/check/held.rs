@@ -3,11 +3,12 @@
 use super::{DRAFT, Q, copy, key_of_a_message, moved, of, read, spoil_packed, told, tree, world, write};
 use crate::queue::judge::fsck;
 use crate::queue::packs;
+use crate::queue::unique::keyed;
 use crate::queue::world::{World, claim_one};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::{Access, Disk, File};
 use mq::queue::name::Lease;
-use mq::queue::{Again, Counting, Finding, Mended, Queue, Repair, Settled, Trouble};
+use mq::queue::{Again, Counting, Finding, Mended, Queue, Repair, Settled, Trouble, Until};
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,6 +79,16 @@ fn a_record_that_somebody_holds_is_no_trouble_and_ends_no_repair() {
     // Found only by whoever does not see that it is held.
     write(&world, &record, b"");
     let _lock = lock(&world, &record);
+    nothing(&world);
+}
+
+#[test]
+fn a_key_that_is_taken_for_a_while_is_no_trouble_when_its_message_is_gone() {
+    let mut world = world();
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"windowed", keyed(Until::For(Duration::from_secs(60)))).unwrap();
+    let queue = world.open();
+    assert_eq!(claim_one(&queue, Lease::Live).unwrap().ack(&queue).unwrap(), Settled::Acked);
     nothing(&world);
 }
 
@@ -158,4 +169,25 @@ fn what_its_holder_settles_under_fscks_eyes_is_no_trouble() {
         }
     }
     assert!(settled > 1, "always before");
+}
+
+#[test]
+fn what_is_sent_under_fscks_eyes_has_its_key() {
+    let prepared = world();
+    // A file that is read without a lock is read in one piece.
+    prepared.machine.set_short(false);
+    for n in 1.. {
+        let world = prepared.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let machine = world.machine.clone();
+        let steps = steps.meanwhile(n, move || {
+            let queue = Queue::open(&machine.disk(), Path::new(Q)).unwrap();
+            queue.draft(keyed(Until::Settled)).unwrap().publish().unwrap();
+        });
+        let queue = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
+        assert_eq!(fsck(&queue, Repair::Mend).unwrap(), [], "before step {n}");
+        if tape.steps() < n {
+            break;
+        }
+    }
 }
