@@ -166,6 +166,24 @@ fn a_batch_passes_over_an_id_that_is_taken() {
     }
 }
 
+/// An id that nobody was given is none that was sent, nor acknowledged.
+#[test]
+fn an_id_that_was_passed_over_is_not_counted() {
+    let mut world = world(&[]);
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"1", Envelope::default()).unwrap();
+    let path = files(&world.machine).pop().unwrap();
+    let (dir, name) = path.rsplit_once('/').unwrap();
+    let taken = format!("{:016}{}", name[..16].parse::<u64>().unwrap() + 1, &name[16..]);
+    let old = world.machine.read(format!("{Q}/{path}")).unwrap();
+    world.machine.write(format!("{Q}/{dir}/{taken}"), &old);
+    world.send(&disk, Q, b"2", Envelope::default()).unwrap();
+    let queue = world.open();
+    assert_eq!(drain(&queue), ["1", "1", "2"]);
+    let stats = queue.stats().unwrap();
+    assert_eq!((stats.sent_total, stats.acked_total), (2, 2));
+}
+
 /// Somebody's directory in what a killed sender has left.
 #[test]
 fn what_is_foreign_in_a_batch_stays_and_stops_nobody() {
