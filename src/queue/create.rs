@@ -6,6 +6,7 @@ use super::name::{self, DIRS, base32};
 use super::settings::{KEYS, Settings};
 use super::{Queue, foreign_owner, read_settings, settings_json};
 use crate::fs::{Access, Birth, Dir, Disk, Owner, Store};
+use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl Queue {
             Err(error) if !error.exists() => return Err(error.into()),
             _ => (),
         }
-        let json = settings_json(asked, &disk.now().rfc3339());
+        let json = settings_json(asked, Map::from_iter([("created_at".into(), disk.now().rfc3339().into())]));
         put_control(disk, &dir, name::QUEUE_JSON, &json, birth.mode, owner)?;
         disk.sync_dir(&dir)?;
         disk.sync_dir(&parent)?;
@@ -74,8 +75,7 @@ impl Queue {
     pub fn configure(&mut self, change: impl FnOnce(&mut Settings) -> std::result::Result<(), String>) -> Result<()> {
         let mut settings = read_settings(&self.disk, &self.dir)?.0;
         change(&mut settings).map_err(|why| Error::Refused { why })?;
-        let created_at = self.created_at()?;
-        let json = settings_json(&settings, &created_at);
+        let json = settings_json(&settings, self.written()?);
         put_control(&self.disk, &self.dir, name::QUEUE_JSON, &json, settings.mode(), self.owner)?;
         self.disk.sync_dir(&self.dir)?;
         self.refresh()?;
@@ -83,13 +83,13 @@ impl Queue {
         Ok(())
     }
 
-    /// When the queue was made, as `queue.json` says; now where it says nothing.
-    fn created_at(&self) -> Result<String> {
+    /// All that `queue.json` says: when the queue was made, and whatever a person has written there.
+    fn written(&self) -> Result<Map<String, Value>> {
         let file = self.disk.open(&self.dir, name::QUEUE_JSON, Access::Read)?;
         let mut bytes = vec![0; usize::try_from(self.disk.stat(&file)?.size).unwrap_or(0)];
         let length = self.disk.read_full(&file, &mut bytes, 0)?;
-        let value: serde_json::Value = serde_json::from_slice(&bytes[..length]).unwrap_or_default();
-        Ok(value["created_at"].as_str().map_or_else(|| self.disk.now().rfc3339(), str::to_string))
+        let bad = |error| Error::BadQueue { path: file.path().to_path_buf(), why: format!("is damaged: {error}") };
+        serde_json::from_slice(&bytes[..length]).map_err(bad)
     }
 
     /// What a person should know about where the queue is: nothing, or one clause each.

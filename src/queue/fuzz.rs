@@ -113,7 +113,7 @@ fn name(data: &[u8]) {
 
 /// `queue.json`, and the value of each setting.
 fn settings(data: &[u8]) {
-    let printed = |settings: &Settings| settings_json(settings, "2026-01-31T08:00:00Z");
+    let printed = |settings: &Settings| settings_json(settings, serde_json::Map::new());
     if let Ok(settings) = parse_settings(data) {
         assert_eq!(parse_settings(&printed(&settings)).as_ref(), Ok(&settings));
     }

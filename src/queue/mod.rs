@@ -339,11 +339,11 @@ fn parse_settings(bytes: &[u8]) -> std::result::Result<Settings, String> {
     }
 }
 
-/// `queue.json` for these settings.
-fn settings_json(settings: &Settings, created_at: &str) -> Vec<u8> {
+/// `queue.json` for these settings, with what else it says.
+fn settings_json(settings: &Settings, others: Map<String, Value>) -> Vec<u8> {
     let mut map = Map::new();
     map.insert("mq".into(), FORMAT.into());
-    map.insert("created_at".into(), created_at.into());
+    map.extend(others);
     map.insert("settings".into(), Value::Object(settings.to_json()));
     let mut bytes = serde_json::to_vec_pretty(&map).unwrap_or_default();
     bytes.push(b'\n');

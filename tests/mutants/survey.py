@@ -209,12 +209,16 @@ class Survey:
             reached.append({"program": program, "test": test, "seconds": took, "by": by})
         # With no mutant on, what fails here says nothing of any: for the most what counts system calls, or knows its disk.
         self.switch(0)
-        code, said = self.run(self.command(self.it.path, [one["test"] for one in reached]), 3600)
-        failing = set(self.failed(said))
+        failing = set()
+        for program in (self.lib, self.it.path):
+            mine = [one["test"] for one in reached if one["program"] == program]
+            code, said = self.run(self.command(program, mine), 3600) if mine else (0, "")
+            fails = self.failed(said)
+            if code is None or code != 0 and not fails:
+                sys.exit(f"without a mutant the tests do not end well:\n{said[-2000:]}")
+            failing.update(fails)
         for test in sorted(failing):
             print(f"not used, since it fails without a mutant: {test}", flush=True)
-        if code is None or code != 0 and not failing:
-            sys.exit(f"without a mutant the tests do not end well:\n{said[-2000:]}")
         return [one for one in reached if one["test"] not in failing]
 
     @staticmethod

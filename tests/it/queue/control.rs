@@ -81,7 +81,7 @@ fn what_is_made_has_the_mode_that_the_queue_says() {
 }
 
 #[test]
-fn new_settings_leave_the_date_of_the_creation() {
+fn new_settings_leave_what_else_is_written() {
     let world = World::empty(PLAIN, 1);
     let date = || {
         let json = world.machine.read("/q/queue.json").unwrap();
@@ -91,10 +91,15 @@ fn new_settings_leave_the_date_of_the_creation() {
     assert!(created.starts_with("2025-11-24T16:00"), "{created}");
     world.machine.advance(Duration::from_secs(3600));
     // As somebody's editor may have left it.
-    let long = [vec![b'\n'; 100_000], world.machine.read("/q/queue.json").unwrap()].concat();
+    let mut long = [vec![b'\n'; 100_000], world.machine.read("/q/queue.json").unwrap()].concat();
+    let end = long.iter().rposition(|&byte| byte == b'}').unwrap();
+    long.splice(end.., b",\"note\":{\"owner\":\"ops\"}}".iter().copied());
     world.machine.write("/q/queue.json", &long);
     world.open().configure(|settings| settings.set("lease", "5m")).unwrap();
     assert_eq!(date(), created);
+    let json = String::from_utf8(world.machine.read("/q/queue.json").unwrap()).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&value["note"]["owner"], &value["settings"]["lease"]), (&"ops".into(), &"5m".into()), "{json}");
 }
 
 /// A queue belongs to whom the directory belongs in which root makes it; the group of a directory of root's own says nothing.
