@@ -8,12 +8,14 @@ use super::checksum;
 use super::error::{Error, Result};
 use super::name::{self, BUCKET_SIZE, Bucket, Id, PRIORITIES, Priority, State};
 use super::{Place, Queue};
-use crate::fs::{Access, Dir, File};
+use crate::fs::{Access, Dir, Disk, File};
 use crate::time::Time;
 use std::time::Duration;
 
 /// How long to wait for the lock before giving up with "try again".
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So often is read again what does not check.
+const LOOKS_AGAIN: u32 = 2;
 /// Ids from here on (the year 2283) are none that anybody was given: somebody made those names. Taken at its word, the last of
 /// sixteen digits would leave none for those who send, who would try it for ever.
 const END: Time = Time::from_micros(9_900_000_000_000_000);
@@ -154,11 +156,9 @@ impl<'q> Seq<'q> {
                 Err(error) => return Err(error.into()),
             }
         };
-        let mut bytes = [0; 1024];
-        // One read has all of it: what came short would not check, and be made anew.
-        let length = disk.read_at(&file, &mut bytes, 0)?;
+        let read = read(disk, &file)?;
         let boot = disk.boot_id();
-        let contents = match Contents::decode(&bytes[..length]) {
+        let contents = match read {
             Some(contents) if contents.holds(&boot) => contents,
             stale => {
                 let contents = anew(queue, stale, boot)?;
@@ -288,13 +288,25 @@ pub(super) fn of_another_boot(queue: &Queue) -> Result<bool> {
     Ok(!boot.is_empty() && peek(queue)?.is_none_or(|contents| contents.boot != boot))
 }
 
+/// Reads it without its lock.
 fn peek(queue: &Queue) -> Result<Option<Contents>> {
-    let file = match queue.disk.open(&queue.dir, name::SEQ, Access::Read) {
-        Err(error) if error.missing() => return Ok(None),
-        opened => opened?,
-    };
+    match queue.disk.open(&queue.dir, name::SEQ, Access::Read) {
+        Err(error) if error.missing() => Ok(None),
+        opened => read(&queue.disk, &opened?),
+    }
+}
+
+/// One read has all of it. Where it came short, or met half of what another writes (POSIX lets write(2) be atomic to reads, few
+/// file systems do), what was read does not check, and is read again before it is called garbage.
+fn read(disk: &Disk, file: &File) -> Result<Option<Contents>> {
     let mut bytes = [0; 1024];
-    let length = queue.disk.read_full(&file, &mut bytes, 0)?;
+    let mut length = disk.read_at(file, &mut bytes, 0)?;
+    for _ in 0..LOOKS_AGAIN {
+        if let Some(contents) = Contents::decode(&bytes[..length]) {
+            return Ok(Some(contents));
+        }
+        length = disk.read_full(file, &mut bytes, 0)?;
+    }
     Ok(Contents::decode(&bytes[..length]))
 }
 
