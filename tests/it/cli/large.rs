@@ -111,7 +111,7 @@ fn a_million_foreign_files_in_a_bucket_are_in_nobodys_way() {
     let script = format!(
         "ulimit -v {ENOUGH}
         for words in 'ls jobs' 'stats jobs' 'send jobs -q more' 'fsck jobs' 'work jobs -q --drain -- cat' 'claim jobs'; do
-            code=0; timeout -s KILL 30 mq $words >out || code=$?
+            code=0; timeout -s KILL 120 mq $words >out || code=$?
             echo \"$words: $code $(wc -l <out)\"
         done"
     );

@@ -137,6 +137,24 @@ fn an_equal_copy_goes_and_one_stays() {
     assert_eq!(bodies(&sandbox), ["a body that is long enough"]);
 }
 
+/// In one group, where all stand in one directory.
+#[test]
+fn an_equal_copy_in_a_group_goes_and_one_stays() {
+    let sandbox = Sandbox::new();
+    let ids = ["1", "2", "3"]
+        .map(|body| sandbox.mq(["send", "jobs", "--group", "a", "--", body]).ok().trim_end().to_string());
+    let tree = sandbox.tree("jobs");
+    let last = tree.lines().find(|path| path.starts_with("groups/") && path.contains(&ids[2])).unwrap();
+    let file = sandbox.queue("jobs").join(last);
+    // Of equals the oldest id stays: here the copy's.
+    let id = ids[1].parse::<u64>().unwrap() + 1;
+    let copy = sandbox.queue("jobs").join(last.replacen(&ids[2], &id.to_string(), 1));
+    fs::copy(&file, &copy).unwrap();
+    mended(&sandbox, "twin", &file);
+    assert!(copy.exists() && !file.exists());
+    assert_eq!(sandbox.mq(["work", "jobs", "-q", "--drain", "--", "cat"]).ok(), "1\n2\n3\n");
+}
+
 #[test]
 fn two_messages_of_one_id_get_one_each() {
     let (sandbox, id, file) = one();
