@@ -8,8 +8,9 @@ mod roll;
 
 pub(super) use roll::pack_part;
 
+use super::envelope::Envelope;
 use super::error::{Error, Result};
-use super::header::{Envelope, Line, Uid};
+use super::header::{Line, Uid};
 use super::limits::{Gauge, Load};
 use super::name::{BUCKET_SIZE, COMMIT, GroupMark, Id, Part, Priority};
 use super::pack::{self, Builder};

@@ -2,8 +2,8 @@
 //! and ends it with one rename or unlink, so nobody need look for such messages.
 
 use super::Queue;
+use super::envelope::Envelope;
 use super::error::Result;
-use super::header::Envelope;
 use super::history::{self, Attempt, Outcome, Record};
 use super::message::Message;
 use super::name::{Name, State, home};

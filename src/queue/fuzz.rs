@@ -2,7 +2,8 @@
 //! panics where it does not. Run by `tests/fuzz/run`, and over the committed corpus by `cargo test`.
 
 use super::checksum::{self, Sum};
-use super::header::{self, Envelope, HEADERS_MAX, Header, Line, Start, Uid};
+use super::envelope::{Envelope, HEADERS_MAX};
+use super::header::{self, Header, Line, Start, Uid};
 use super::history::{self, Record};
 use super::name::{Bucket, ClaimedName, GroupMark, Id, Name, Part};
 use super::pack::{self, Builder, Held, Packed};

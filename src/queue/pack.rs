@@ -24,8 +24,9 @@ pub(super) use open::HeldPack;
 pub use settle::Ending;
 
 use super::checksum::Sum;
+use super::envelope::Envelope;
 use super::error::{Error, Result};
-use super::header::{self, Envelope, Header, Line, Start, Uid};
+use super::header::{self, Header, Line, Start, Uid};
 use super::message::Message;
 use super::name::{Bucket, Name};
 use std::ops::Range;

@@ -4,8 +4,9 @@
 use super::Queue;
 use super::batch::Batch;
 use super::browse::Place;
+use super::envelope::{Envelope, variable};
 use super::error::{Error, Result};
-use super::header::{Envelope, Line, variable};
+use super::header::Line;
 use super::message::{self, Content, Depth, Message};
 use crate::fs::Access;
 

@@ -1,7 +1,8 @@
 //! Whether a header that was read says only what a sender may say. A checksum is no signature: a file that somebody wrote by
 //! hand can have a good one, and what stands in it goes into the environment of jobs, into listings and into JSON.
 
-use super::header::{HEADERS_MAX, Header, check_key, is_header_name, variable};
+use super::envelope::{HEADERS_MAX, check_key, is_header_name, variable};
+use super::header::Header;
 use super::name::is_base32;
 use std::collections::HashSet;
 

@@ -1,8 +1,9 @@
 //! Sending one message: written whole in `tmp/` under a lock, flushed once, published by one rename.
 
 use super::checksum::Sum;
+use super::envelope::Envelope;
 use super::error::{Error, Result};
-use super::header::{Envelope, Line, Uid};
+use super::header::{Line, Uid};
 use super::limits::{Gauge, Load, Waiting};
 use super::name::{Attempts, GroupMark, Grouped, Id, Name, Priority, State, base32, home};
 use super::seq::Seq;

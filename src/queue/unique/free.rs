@@ -1,7 +1,8 @@
 //! Freeing a key: by whoever acknowledges, dead-letters or removes its message, or claims it, where that is enough.
 
+use super::super::envelope::Until;
 use super::super::error::{Error, Result};
-use super::super::header::{Header, Until};
+use super::super::header::Header;
 use super::super::message::Message;
 use super::super::name::UNIQUE;
 use super::super::{Place, Queue};

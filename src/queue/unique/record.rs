@@ -3,8 +3,9 @@
 //! Every change of a record is made under its own lock, after another look; a record is made under the lock of `seq` alone.
 //! Nobody waits for `seq` while holding a record.
 
+use super::super::envelope::{Unique, Until};
 use super::super::error::{Error, Result};
-use super::super::header::{Header, Uid, Unique, Until};
+use super::super::header::{Header, Uid};
 use super::super::name::{DOUBT, GroupMark, Name, UNIQUE};
 use super::super::send::same;
 use super::super::{Envelope, Queue};

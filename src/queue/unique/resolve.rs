@@ -2,8 +2,8 @@
 
 use super::super::Queue;
 use super::super::browse::Place;
+use super::super::envelope::Until;
 use super::super::error::Result;
-use super::super::header::Until;
 use super::super::name::{DOUBT, Id, State, TMP, home};
 use super::super::recover::Recovered;
 use super::super::seq::Seq;
