@@ -1,11 +1,11 @@
 //! What a batch is published as, how much it counts, and what becomes of it where something fails or is in its way.
 
-use super::world::{PLAIN, Q, World, body_of};
+use super::world::{PLAIN, Q, World, drain};
 use crate::support::inject::Plan;
 use crate::support::memory::Machine;
 use mq::fs::Disk;
-use mq::queue::name::{Lease, State};
-use mq::queue::{Envelope, Error, Found, Queue, Result, Scout, Settled};
+use mq::queue::name::State;
+use mq::queue::{Envelope, Error, Queue, Result};
 use rustix::io::Errno;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -36,15 +36,6 @@ fn send_these(disk: &Disk, (least, group): (u32, Option<&str>), bodies: [&str; 3
         batch.write(body.as_bytes())?;
     }
     batch.publish(|_| ())
-}
-
-fn drain(queue: &Queue) -> Vec<String> {
-    let (mut scout, mut bodies) = (Scout::new(), Vec::new());
-    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
-        bodies.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
-        assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
-    }
-    bodies
 }
 
 /// The files of messages and packs.

@@ -1,13 +1,12 @@
 //! What a limit counts, and when; how often the disk is looked at; and how a send waits.
 
 use super::limits::{held, queue, refused, send, set};
-use super::world::{Q, claim_one};
+use super::world::{Q, claim_one, places};
 use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Machine;
 use mq::fs::Disk;
 use mq::queue::name::{Lease, State};
 use mq::queue::{Envelope, Queue};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,14 +116,7 @@ fn what_is_redriven_counts_before_anybody_counts_it() {
     claim_one(&queue, Lease::Live).unwrap().dead(&queue, None).unwrap();
     set(&mut queue, &[("max_messages", "2")]);
     send(&queue, b"one").unwrap();
-    let mut dead = Vec::new();
-    queue
-        .each_place(State::Dead, |place, _| {
-            dead.push(place);
-            Ok(ControlFlow::Continue(()))
-        })
-        .unwrap();
-    queue.redrive(&dead[0], None).unwrap();
+    queue.redrive(&places(&queue, State::Dead).unwrap()[0], None).unwrap();
     refused("max_messages", send(&queue, b"too many"));
 }
 

@@ -4,14 +4,13 @@
 use super::check::troubled;
 use super::judge::fsck;
 use super::verbs::{ack, dead, keeping};
-use super::world::{PLAIN, Q, World, urgent};
+use super::world::{PLAIN, Q, World, places, urgent};
 use crate::support::inject::Plan;
 use mq::queue::name::State;
 use mq::queue::{Awaited, Envelope, Error, Place, Queue, Repair, Result};
 use rustix::io::Errno;
 use std::error::Error as StdError;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -134,15 +133,6 @@ fn redeem(world: &World, queue: &Queue, extending: bool) -> Result<Vec<String>> 
         claim.extend(queue, Some(Duration::from_secs(90)))?;
     }
     Ok(vec![id])
-}
-
-fn places(queue: &Queue, state: State) -> Result<Vec<Place>> {
-    let mut places = Vec::new();
-    queue.each_place(state, |place, _| {
-        places.push(place);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(places)
 }
 
 /// Takes a look with one step failing, each in turn; `judge` gets the step, what came of it, and what comes of it else.

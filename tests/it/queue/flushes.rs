@@ -1,24 +1,16 @@
 //! What is flushed, and what is not, as the setting `sync` and the file system have it.
 
-use super::world::{Config, LEASE, Q, World, claim_one, urgent};
+use super::world::{Config, LEASE, Q, World, claim_one, places, urgent};
 use crate::support::inject::Plan;
 use crate::support::memory::Cut;
 use mq::fs::Store;
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Counting, Envelope, Queue};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 fn redrive_all(queue: &Queue) {
-    let mut dead = Vec::new();
-    queue
-        .each_place(State::Dead, |place, _| {
-            dead.push(place);
-            Ok(ControlFlow::Continue(()))
-        })
-        .unwrap();
-    for place in &dead {
-        queue.redrive(place, None).unwrap();
+    for place in places(queue, State::Dead).unwrap() {
+        queue.redrive(&place, None).unwrap();
     }
     queue.flush_all().unwrap();
 }

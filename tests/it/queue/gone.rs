@@ -5,14 +5,13 @@ mod ends;
 mod looks;
 
 use super::survey::Survey;
-use super::world::{PLAIN, Q, World, body_of};
+use super::world::{PLAIN, Q, World, body_of, places};
 use crate::support::inject::{Injected, Plan, Tape};
 use crate::support::memory::Machine;
 use mq::fs::Disk;
-use mq::queue::name::{Lease, State};
-use mq::queue::{Envelope, Error, Found, Place, Queue, Result, Scout};
+use mq::queue::name::Lease;
+use mq::queue::{Envelope, Error, Found, Queue, Result, Scout};
 use rustix::io::Errno;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -141,15 +140,6 @@ fn claim(queue: &Queue) -> Result<String> {
         Found::Nothing(nothing) => (if nothing.busy { "busy" } else { "nothing" }).to_string(),
         Found::TooMany => "too many".to_string(),
     })
-}
-
-fn places(queue: &Queue, state: State) -> Result<Vec<Place>> {
-    let mut places = Vec::new();
-    queue.each_place(state, |place, _| {
-        places.push(place);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(places)
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Groups in whose directories there is more than their messages, and groups that have no ticket, or more than one.
 
 use super::survey::Survey;
-use super::world::{PLAIN, Q, World, body_of, claim_one};
+use super::world::{PLAIN, Q, World, body_of, claim_one, drain, places};
 use crate::support::inject::{Injected, Plan};
 use crate::support::memory::Machine;
 use mq::fs::{Access, Disk};
 use mq::queue::name::{Lease, State};
-use mq::queue::{Again, Counting, Envelope, Error, Found, Place, Queue, Removed, Scout, Settled, Unique, Until};
+use mq::queue::{Again, Counting, Envelope, Error, Found, Queue, Removed, Scout, Settled, Unique, Until};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,26 +57,6 @@ fn ticket(world: &World) -> String {
     format!("{Q}/{}", tickets[0])
 }
 
-fn places(queue: &Queue, state: State) -> Vec<Place> {
-    let mut places = Vec::new();
-    let each = |place, _: &_| {
-        places.push(place);
-        Ok(ControlFlow::Continue(()))
-    };
-    queue.each_place(state, each).unwrap();
-    places
-}
-
-/// Claims and acknowledges all that can be had.
-fn drain(queue: &Queue) -> Vec<String> {
-    let (mut scout, mut bodies) = (Scout::new(), Vec::new());
-    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
-        bodies.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
-        assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
-    }
-    bodies
-}
-
 fn nothing(queue: &Queue) {
     let found = queue.claim(&mut Scout::new(), Lease::Live).unwrap();
     assert!(matches!(found, Found::Nothing(_)), "{found:?}");
@@ -108,7 +87,7 @@ fn what_is_foreign_in_a_groups_directory_is_nobodys_turn_and_stays() {
     ];
     foreign.iter().for_each(|name| world.machine.write(format!("{dir}/{name}"), &bytes));
     let queue = world.open();
-    assert_eq!((places(&queue, State::Ready).len(), queue.stats().unwrap().ready), (4, 4));
+    assert_eq!((places(&queue, State::Ready).unwrap().len(), queue.stats().unwrap().ready), (4, 4));
     let mut waiting: Vec<u64> = queue.group_stats().unwrap().into_iter().map(|group| group.waiting).collect();
     waiting.sort_unstable();
     assert_eq!(waiting, [1, 3]);
@@ -256,7 +235,7 @@ fn a_ticket_too_many_goes_unless_somebody_works_by_it() {
 fn what_is_claimed_for_a_receipt_is_not_removed_where_it_waits() {
     let mut world = world(&["1", "2"]);
     let queue = world.open();
-    let [first, second] = &places(&queue, State::Ready)[..] else { panic!("two messages") };
+    let [first, second] = &places(&queue, State::Ready).unwrap()[..] else { panic!("two messages") };
     // Listed before, it is removed after somebody has claimed it, and ended its process.
     let receipt = claim_one(&queue, Lease::Timed(MINUTE)).unwrap().receipt(Q);
     let removed = queue.remove(first);

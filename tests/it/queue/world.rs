@@ -5,10 +5,11 @@ use super::ledger::{Lasting, Ledger};
 use crate::support::inject::{Injected, Plan, Tape};
 use crate::support::memory::{Cut, Machine};
 use mq::fs::{Access, Disk, File, Store};
-use mq::queue::name::{Lease, Priority};
-use mq::queue::{Batch, Claim, Draft, Envelope, Error, Found, Queue, Receipt, Result, Scout, Settings, Settled};
+use mq::queue::name::{Lease, Priority, State};
+use mq::queue::{Batch, Claim, Draft, Envelope, Error, Found, Place, Queue, Receipt, Result, Scout, Settings, Settled};
 use mq::time::Time;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,6 +263,26 @@ impl<'q> Bystander<'q> {
 /// What nobody alone in a queue should meet with.
 pub fn unexpected(what: &str) -> Error {
     Error::Refused { why: what.to_string() }
+}
+
+/// What stands in one state, in the order of a look.
+pub fn places(queue: &Queue, state: State) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    queue.each_place(state, |place, _| {
+        places.push(place);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(places)
+}
+
+/// Claims and acknowledges all that can be had; the bodies, in the order in which they came.
+pub fn drain(queue: &Queue) -> Vec<String> {
+    let (mut scout, mut bodies) = (Scout::new(), Vec::new());
+    while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+        bodies.push(String::from_utf8(body_of(&claim).unwrap()).unwrap());
+        assert_eq!(claim.ack(queue).unwrap(), Settled::Acked);
+    }
+    bodies
 }
 
 /// Claims the next message.
