@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::receipts::Receipts;
 use crate::queue::{Attempt, Outcome, Settled};
 use anyhow::Result;
+use std::ffi::OsString;
 
 /// What is said where a message should have been kept for replay.
 pub const UNKEPT: &str = "it is not kept, since there is no space in done/";
@@ -23,6 +24,12 @@ Exit 6: the lease was lost before this came; somebody else has or had the messag
 pub struct Args {
     #[command(flatten)]
     receipts: Receipts,
+}
+
+impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        Some(Args { receipts: Receipts::plain(words)? })
+    }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {

@@ -5,12 +5,13 @@ use super::failure::{Failure, say, told};
 use super::json;
 use super::output::Out;
 use super::queues::{Named, Spot};
-use super::{Globals, extend};
+use super::{Globals, extend, plain};
 use crate::fs::Watch;
 use crate::queue::name::Lease;
 use crate::queue::{Again, Claim, Counting, Found, HeldBack, Nothing, Pause, Queue, Scout, key};
 use crate::time::{Time, format_duration, parse_duration};
 use anyhow::Result;
+use std::ffi::OsString;
 use std::time::Duration;
 
 pub const EXAMPLES: &str = "\
@@ -47,6 +48,12 @@ pub struct Args {
 /// Without a watch, and in case an event was lost.
 const POLL: Duration = Duration::from_secs(2);
 const POLL_BLIND: Duration = Duration::from_millis(250);
+
+impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        Some(Args { queue: plain::one(words)?, count: 1, wait: None, lease: None, json: false })
+    }
+}
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let (mut queue, spot) = globals.open(&args.queue)?;

@@ -6,6 +6,7 @@ use super::receipts::Receipts;
 use crate::queue::name::Lease;
 use crate::time::parse_duration;
 use anyhow::Result;
+use std::ffi::OsString;
 use std::time::Duration;
 
 pub const EXAMPLES: &str = "\
@@ -34,6 +35,12 @@ pub fn lease(text: &str) -> Result<Duration, String> {
         return Err(format!("'{text}' is not between 1ms and 31 years"));
     }
     Ok(lease)
+}
+
+impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        Some(Args { receipts: Receipts::plain(words)?, lease: None })
+    }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {

@@ -30,6 +30,7 @@ mod ls;
 mod r#move;
 mod nack;
 mod pause;
+mod plain;
 mod pop;
 mod progress;
 mod receipts;
@@ -130,8 +131,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What is right is parsed by the one command that the first word names. All else is left to the whole: it knows what to say.
+/// What is plain is read without clap, and what else is right is parsed by the one command that the first word names. All else is
+/// left to the whole: it knows what to say.
 fn parse() -> Result<Cli, clap::Error> {
+    if let Some(cli) = plain::parse(std::env::args_os().skip(1)) {
+        return Ok(cli);
+    }
     let bare = || clap::Command::new("mq").disable_help_subcommand(true);
     let first = std::env::args_os().nth(1);
     let alone = first.as_deref().and_then(|word| commands::alone(bare(), word.to_str()?));

@@ -6,6 +6,7 @@ use super::receipts::Receipts;
 use crate::queue::{Again, Attempt, Counting, Outcome};
 use crate::time::parse_duration;
 use anyhow::Result;
+use std::ffi::OsString;
 use std::time::Duration;
 
 pub const EXAMPLES: &str = "\
@@ -30,6 +31,12 @@ pub struct Args {
     /// This attempt does not count against max_attempts
     #[arg(long)]
     uncounted: bool,
+}
+
+impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        Some(Args { receipts: Receipts::plain(words)?, delay: None, reason: None, uncounted: false })
+    }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {

@@ -1,15 +1,16 @@
 //! `mq pop`: prints messages and acknowledges them, each once its bytes are out of our hands.
 
-use super::Globals;
 use super::cat::is_binary;
 use super::claim::{Waiting, paused};
 use super::exit::Exit;
 use super::failure::{Failure, exit_of, say, told};
 use super::output::{Out, on_terminal};
+use super::{Globals, plain};
 use crate::queue::name::Lease;
 use crate::queue::{Again, Claim, Counting, Error, Found, Message, Nothing, Queue, Scout};
 use crate::time::parse_duration;
 use anyhow::Result;
+use std::ffi::OsString;
 use std::time::Duration;
 
 pub const EXAMPLES: &str = "\
@@ -39,6 +40,12 @@ pub struct Args {
     /// End each body with a NUL
     #[arg(short = '0', long)]
     null: bool,
+}
+
+impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        Some(Args { queue: plain::one(words)?, count: 1, wait: None, null: false })
+    }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {

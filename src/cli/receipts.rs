@@ -3,10 +3,11 @@
 use super::exit::Exit;
 use super::failure::{Failure, exit_of, report};
 use super::queues::disk;
-use super::{Globals, input};
+use super::{Globals, input, plain};
 use crate::queue::{Claim, Queue, Receipt};
 use anyhow::Result;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// RECEIPT… or `-`.
@@ -18,6 +19,10 @@ pub struct Receipts {
 }
 
 impl Receipts {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Receipts> {
+        plain::text(words).filter(|receipts| !receipts.is_empty()).map(|receipts| Receipts { receipts })
+    }
+
     /// Redeems each receipt and does `settle` with its claim.
     pub fn each(&self, globals: &Globals, mut settle: impl FnMut(&Queue, Claim) -> Result<()>) -> Result<Exit> {
         let mut queues: HashMap<PathBuf, Queue> = HashMap::new();

@@ -38,7 +38,7 @@ When it exits 0, the messages survive kill -9 and a power cut.
 ";
 
 /// The arguments of `mq send`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub struct Args {
     /// A name, or a path with a slash in it [default: default]
@@ -167,6 +167,12 @@ enum Newline {
 }
 
 impl Args {
+    pub(super) fn plain(words: Vec<OsString>) -> Option<Args> {
+        let mut words = words.into_iter();
+        let queue = words.next().map(OsString::into_string).transpose().ok()?;
+        Some(Args { queue, body: words.collect(), ..Args::default() })
+    }
+
     fn newline(&self) -> Newline {
         if self.no_newline { Newline::LeftOut } else { Newline::Added }
     }
