@@ -1,8 +1,8 @@
 //! The clock of the benchmarks: built by `tests/bench/lib` with `rustc -O`, needs no crate.
 //!
 //! ```text
-//! stopwatch time N CMD… [--- CMD…]…   runs the commands in turn, N rounds; one line each: min, median, p99, max in µs, and
-//!                                     the largest resident set in KiB. `:create DIR` and `:fsync DIR` are no processes,
+//! stopwatch time N CMD… [--- CMD…]…   runs the commands in turn, N rounds; one line each: min, median, p99, max in µs, the
+//!                                     largest resident set in KiB, and the fewest page faults. `:create DIR` and `:fsync DIR` are no processes,
 //!                                     but the making of a file in DIR, and fsync(2) of a fresh one of 200 bytes. The
 //!                                     argument `:line:FILE` stands for the line of FILE that has the number of the round
 //! stopwatch stamp FILE                a job: appends how many µs ago its message was published ($MQ_ID), and now in µs
@@ -13,13 +13,16 @@ use std::io::Write;
 use std::process::{Command, Stdio, exit};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// `struct rusage` of getrusage(2) on a 64-bit Linux: two timevals, then fourteen longs, the first of them ru_maxrss in KiB.
+/// `struct rusage` of getrusage(2) on a 64-bit Linux: two timevals, then fourteen longs, among them ru_maxrss in KiB and
+/// ru_minflt.
 #[repr(C)]
 #[derive(Default)]
 struct Usage {
     times: [i64; 4],
     maxrss: i64,
-    rest: [i64; 13],
+    _of_no_use: [i64; 3],
+    minflt: i64,
+    _rest: [i64; 9],
 }
 
 unsafe extern "C" {
@@ -51,11 +54,12 @@ fn time(rounds: usize, words: &[&str]) {
     let commands: Vec<&[&str]> = words.split(|word| *word == "---").collect();
     let mut taken = vec![Vec::with_capacity(rounds); commands.len()];
     let mut largest = vec![0; commands.len()];
+    let mut fewest = vec![i64::MAX; commands.len()];
     for round in 0..rounds {
         for (at, command) in commands.iter().enumerate() {
-            let (micros, maxrss) = match command {
-                [":create", dir] => (create(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
-                [":fsync", dir] => (fsync(&format!("{dir}/{}-{at}-{round}", std::process::id())), 0),
+            let (micros, usage) = match command {
+                [":create", dir] => (create(&format!("{dir}/{}-{at}-{round}", std::process::id())), Usage::default()),
+                [":fsync", dir] => (fsync(&format!("{dir}/{}-{at}-{round}", std::process::id())), Usage::default()),
                 [program, args @ ..] => {
                     let args: Vec<String> = args.iter().map(|arg| argument(arg, round)).collect();
                     run(program, &args)
@@ -63,11 +67,12 @@ fn time(rounds: usize, words: &[&str]) {
                 [] => fail("an empty command"),
             };
             taken[at].push(micros);
-            largest[at] = largest[at].max(maxrss);
+            largest[at] = largest[at].max(usage.maxrss);
+            fewest[at] = fewest[at].min(usage.minflt);
         }
     }
-    for (times, rss) in taken.into_iter().zip(largest) {
-        print(times, rss);
+    for ((times, rss), faults) in taken.into_iter().zip(largest).zip(fewest) {
+        print(times, rss, faults);
     }
 }
 
@@ -78,8 +83,8 @@ fn argument(arg: &str, round: usize) -> String {
     text.lines().nth(round).unwrap_or_else(|| fail(&format!("{file} has too few lines"))).to_string()
 }
 
-/// How long it took, and how much memory.
-fn run(program: &str, args: &[String]) -> (u128, i64) {
+/// How long it took, and what of the machine.
+fn run(program: &str, args: &[String]) -> (u128, Usage) {
     let start = Instant::now();
     let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     let child = child.unwrap_or_else(|error| fail(&format!("{program}: {error}")));
@@ -90,7 +95,7 @@ fn run(program: &str, args: &[String]) -> (u128, i64) {
     if waited < 0 || status != 0 {
         fail(&format!("{program} {} ended with status {status:#x}", args.join(" ")));
     }
-    (micros, usage.maxrss)
+    (micros, usage)
 }
 
 fn create(path: &str) -> u128 {
@@ -108,10 +113,10 @@ fn fsync(path: &str) -> u128 {
     start.elapsed().as_micros()
 }
 
-fn print(mut times: Vec<u128>, rss: i64) {
+fn print(mut times: Vec<u128>, rss: i64, faults: i64) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    println!("{}\t{}\t{}\t{}\t{rss}", at(0), at(50), at(99), at(100));
+    println!("{}\t{}\t{}\t{}\t{rss}\t{faults}", at(0), at(50), at(99), at(100));
 }
 
 fn stamp(file: &str, now: u128) {
