@@ -7,6 +7,7 @@ use super::named::NAMED_FD;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Pid, umask};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
@@ -32,6 +33,9 @@ pub(super) struct Plumbing<'f> {
 pub(super) struct Spawner {
     attributes: Box<libc::posix_spawnattr_t>,
     umask: Mode,
+    /// Those of the last job, until there are others: musl would give the page that they are on back to the kernel, and ask it
+    /// for one again, for each job.
+    last: RefCell<Option<Actions>>,
     /// Where the worker has raised its limit of open files.
     files: Option<Files>,
 }
@@ -49,8 +53,8 @@ impl Spawner {
         // signal sets are initialised by sigfillset and sigemptyset.
         unsafe {
             check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
-            let mut spawner =
-                Spawner { attributes: attributes.assume_init(), umask: Mode::from_raw_mode(user_umask as _), files };
+            let umask = Mode::from_raw_mode(user_umask as _);
+            let mut spawner = Spawner { attributes: attributes.assume_init(), umask, last: RefCell::new(None), files };
             let attributes: *mut libc::posix_spawnattr_t = &raw mut *spawner.attributes;
             let mut signals: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&raw mut signals);
@@ -107,6 +111,7 @@ impl Spawner {
             None => spawn(),
         };
         umask(ours);
+        self.last.replace(Some(actions));
         check(spawned)?;
         Pid::from_raw(pid).ok_or(Errno::SRCH)
     }
