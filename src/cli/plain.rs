@@ -67,10 +67,10 @@ mod tests {
     fn what_is_read_without_clap_clap_reads_as_the_same() {
         let words = ["jobs", "", "é=1", "-q", "--quiet", "--", "-", "-n", "--json", "help"].map(OsStr::new);
         let words = [&words[..], &[OsStr::from_bytes(b"\xff")]].concat();
-        let none = words.iter().map(|word| vec![*word]);
+        let one = words.iter().map(|word| vec![*word]);
         let two = words.iter().flat_map(|first| words.iter().map(|second| vec![*first, *second]));
         let three = two.clone().flat_map(|two| words.iter().map(move |third| [&two[..], &[*third]].concat()));
-        let lines: Vec<_> = std::iter::once(Vec::new()).chain(none).chain(two.clone()).chain(three).collect();
+        let lines: Vec<_> = std::iter::once(Vec::new()).chain(one).chain(two).chain(three).collect();
         let mut read = 0;
         for command in COMMANDS {
             for words in &lines {
