@@ -22,8 +22,9 @@ pub enum First {
 pub fn judge(world: &mut World, bystander: Option<Bystander<'_>>, since: Since, first: First) {
     let disk = world.machine.disk();
     promise(world, &disk);
+    let queues = world.queues();
     if first == First::Fsck {
-        mend(&disk);
+        mend_all(&disk, queues);
         let surveys = survey(world);
         none(&world.ledger.check(&surveys, since, bystander.is_some()));
         let damaged: Vec<&String> = surveys.iter().flat_map(|survey| &survey.damaged).collect();
@@ -44,7 +45,7 @@ pub fn judge(world: &mut World, bystander: Option<Bystander<'_>>, since: Since, 
     }
     released(&disk);
     drain(world, &disk, since);
-    mend(&disk);
+    mend_all(&disk, queues);
     let surveys = survey(world);
     none(&world.ledger.check(&surveys, since, false));
     let left: Vec<&str> = surveys.iter().flat_map(|s| &s.messages).map(|seen| seen.path.as_str()).collect();
@@ -83,6 +84,9 @@ fn promise(world: &World, disk: &Disk) {
         None => (),
     }
     // Whatever a stopped `create` has left, the next one finishes.
+    if disk.open_queue(Path::new(NEW)).is_err_and(|error| error.missing()) {
+        return;
+    }
     match Queue::open(disk, Path::new(NEW)) {
         Ok(_) | Err(Error::NoQueue { .. }) => (),
         Err(error) => panic!("a half-made queue: {error}"),
@@ -94,7 +98,11 @@ fn promise(world: &World, disk: &Disk) {
 
 /// `fsck --repair`, and then a look that must find nothing.
 pub fn mend(disk: &Disk) {
-    for path in [Q, OTHER] {
+    mend_all(disk, &[Q, OTHER]);
+}
+
+fn mend_all(disk: &Disk, queues: &[&str]) {
+    for path in queues {
         let queue = Queue::open(disk, Path::new(path)).expect("the queue");
         fsck(&queue, Repair::Mend).expect("a repair");
         let findings = fsck(&queue, Repair::Report).expect("a look after the repair");
@@ -116,9 +124,22 @@ fn none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Whether there is nothing in a queue that could come out of it.
+fn is_drained(world: &World, queue: &str) -> bool {
+    let over = |path: &String| {
+        path.ends_with('/')
+            || !path.contains('/')
+            || ["dead/", "done/", "damaged/"].iter().any(|dir| path.starts_with(dir))
+    };
+    world.machine.files(queue).iter().all(over)
+}
+
 /// Claims and acknowledges all that can be had now.
 fn drain(world: &mut World, disk: &Disk, since: Since) {
     for path in [Q, OTHER] {
+        if is_drained(world, path) {
+            continue;
+        }
         let queue = Queue::open(disk, Path::new(path)).expect("the queue");
         let mut scout = Scout::new();
         while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).expect("a claim") {

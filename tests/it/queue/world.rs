@@ -58,6 +58,8 @@ pub struct World {
     held: Option<Receipt>,
     /// Files that are no messages and were never sent: they may be found in `damaged/`.
     pub rubbish: usize,
+    /// What stood in [`OTHER`] at first.
+    elsewhere: Vec<String>,
 }
 
 /// A process in the middle of a send and of a batch.
@@ -86,6 +88,7 @@ impl World {
             holder: None,
             held: None,
             rubbish: 0,
+            elsewhere: Vec::new(),
         }
     }
 
@@ -104,6 +107,7 @@ impl World {
         world.hold();
         world.send(&disk, OTHER, b"elsewhere", Envelope::default()).unwrap();
         world.machine.settle();
+        world.elsewhere = world.machine.files(OTHER);
         for body in [b"plain 1", b"plain 2"] {
             world.send(&disk, Q, body, Envelope::default()).unwrap();
         }
@@ -142,6 +146,11 @@ impl World {
         let file = disk.open(&claimed, name, Access::Write).unwrap();
         assert!(disk.try_lock(&file).unwrap());
         self.holder = Some(Arc::new(file));
+    }
+
+    /// The queues in which anything has happened since.
+    pub fn queues(&self) -> &'static [&'static str] {
+        if self.machine.files(OTHER) == self.elsewhere { &[Q] } else { &[Q, OTHER] }
     }
 
     pub fn is_held(&self) -> bool {

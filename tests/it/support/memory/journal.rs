@@ -11,6 +11,7 @@ use super::tree::{Change, Inode, Node, Tree};
 use crate::support::rng::Rng;
 use mq::fs::Store;
 use mq::time::Time;
+use std::sync::Arc;
 
 /// What a power cut does to all that was not flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Journal {
         }
         // The inode is on the disk now, though perhaps nothing leads to it yet.
         if let Some(born) = self.log.iter().find_map(|entry| born(&entry.change, node)) {
-            self.disk.nodes.entry(node).or_insert(born);
+            self.disk.nodes.entry(node).or_insert_with(|| Arc::new(born));
         }
         self.commit(|change| change.contents_of() == Some(node));
     }

@@ -3,11 +3,11 @@
 use super::journal::{Cut, Journal};
 use super::process::Process;
 use super::subsets::mark;
-use super::tree::{Change, Inode, Node, ROOT, Tree, What};
+use super::tree::{ByNode, Change, Inode, Node, ROOT, Tree, What};
 use crate::support::rng::Rng;
 use mq::fs::{Disk, Free, Handle, Owner, Store};
 use mq::time::Time;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,8 +29,8 @@ pub(super) struct Opening {
 pub(super) struct State {
     pub tree: Tree,
     pub journal: Journal,
-    pub openings: HashMap<u64, Opening>,
-    pub locks: HashMap<Node, u64>,
+    pub openings: BTreeMap<u64, Opening>,
+    pub locks: ByNode<u64>,
     pub now: Time,
     pub boot: u64,
     pub rng: Rng,
@@ -71,8 +71,8 @@ impl Machine {
         Machine(Arc::new(Mutex::new(State {
             tree,
             journal,
-            openings: HashMap::new(),
-            locks: HashMap::new(),
+            openings: BTreeMap::new(),
+            locks: ByNode::default(),
             now,
             boot,
             rng,
@@ -222,7 +222,7 @@ impl Machine {
         let mut state = self.state();
         let node = state.walk(path.as_ref()).expect("a file");
         let (dir, name) = state.parent(second.as_ref());
-        let born = state.tree.nodes[&node].clone();
+        let born = Inode::clone(&state.tree.nodes[&node]);
         state.make(Change::Make { dir, name: name.to_os_string(), node, born });
         state.journal.sync_all();
     }
@@ -335,7 +335,7 @@ impl State {
         let node = Node(self.next_node);
         self.next_node += 1;
         let inode = self.inode(What::File(Vec::new()), 0o600);
-        self.tree.nodes.insert(node, inode);
+        self.tree.nodes.insert(node, Arc::new(inode));
         node
     }
 

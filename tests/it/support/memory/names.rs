@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 /// The only disk of a machine.
 const DEVICE: u64 = 0xfd00;
@@ -51,7 +52,7 @@ fn normal(part: Component<'_>) -> Option<OsString> {
 }
 
 pub(super) fn inode(state: &State, node: Node) -> Result<&Inode> {
-    state.tree.nodes.get(&node).ok_or(Errno::STALE)
+    state.tree.nodes.get(&node).map(Arc::as_ref).ok_or(Errno::STALE)
 }
 
 pub(super) fn dir(state: &State, node: Node) -> Result<&BTreeMap<OsString, Node>> {

@@ -5,11 +5,39 @@ use mq::fs::{Kind, Owner};
 use mq::time::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An inode, for ever: unlike the number that `stat` shows, it is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Node(pub u64);
+
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Of a number that is counted up: spread by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a node is a number");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub type ByNode<T> = HashMap<Node, T, BuildHasherDefault<Spread>>;
 
 pub const ROOT: Node = Node(0);
 
@@ -79,7 +107,8 @@ impl Change {
 
 #[derive(Clone, Debug)]
 pub struct Tree {
-    pub nodes: HashMap<Node, Inode>,
+    /// Shared between copies of the tree until one of them changes it: a machine is copied for each accident.
+    pub nodes: ByNode<Arc<Inode>>,
 }
 
 impl Tree {
@@ -93,7 +122,7 @@ impl Tree {
             changed: at,
             names: 1,
         };
-        Tree { nodes: HashMap::from([(ROOT, root)]) }
+        Tree { nodes: ByNode::from_iter([(ROOT, Arc::new(root))]) }
     }
 
     pub fn entries(&self, dir: Node) -> Option<&BTreeMap<OsString, Node>> {
@@ -107,27 +136,32 @@ impl Tree {
         self.entries(dir)?.get(name).copied()
     }
 
+    fn inode_mut(&mut self, node: Node) -> Option<&mut Inode> {
+        self.nodes.get_mut(&node).map(Arc::make_mut)
+    }
+
     /// Applies a change that was checked, and says which inode lost its last name by it. What belongs to an inode that is
     /// not here changes nothing: a power cut may have taken the inode and left the write.
     pub fn apply(&mut self, change: &Change, at: Time) -> Option<Node> {
         let mut nameless = None;
         match change {
             Change::Make { dir, name, node, born } => {
-                self.nodes.entry(*node).or_insert_with(|| born.clone()).names += 1;
+                let inode = self.nodes.entry(*node).or_insert_with(|| Arc::new(born.clone()));
+                Arc::make_mut(inode).names += 1;
                 self.put(*dir, name, *node, at);
             }
             Change::Rename { from, name, to, new } => {
                 if let Some(node) = self.take(*from, name, at) {
                     nameless = self.forget(*to, new, at);
                     self.put(*to, new, node, at);
-                    if let Some(inode) = self.nodes.get_mut(&node) {
+                    if let Some(inode) = self.inode_mut(node) {
                         inode.changed = at;
                     }
                 }
             }
             Change::Remove { dir, name } => nameless = self.forget(*dir, name, at),
             Change::Touch { node } => {
-                if let Some(inode) = self.nodes.get_mut(node) {
+                if let Some(inode) = self.inode_mut(*node) {
                     (inode.modified, inode.changed) = (at, at);
                 }
             }
@@ -147,7 +181,7 @@ impl Tree {
     }
 
     fn contents(&mut self, node: Node, at: Time) -> Option<&mut Vec<u8>> {
-        let inode = self.nodes.get_mut(&node)?;
+        let inode = self.inode_mut(node)?;
         (inode.modified, inode.changed) = (at, at);
         match &mut inode.what {
             What::File(bytes) => Some(bytes),
@@ -156,14 +190,14 @@ impl Tree {
     }
 
     fn put(&mut self, dir: Node, name: &std::ffi::OsStr, node: Node, at: Time) {
-        if let Some(Inode { what: What::Dir(entries), modified, changed, .. }) = self.nodes.get_mut(&dir) {
+        if let Some(Inode { what: What::Dir(entries), modified, changed, .. }) = self.inode_mut(dir) {
             entries.insert(name.to_os_string(), node);
             (*modified, *changed) = (at, at);
         }
     }
 
     fn take(&mut self, dir: Node, name: &std::ffi::OsStr, at: Time) -> Option<Node> {
-        let Some(Inode { what: What::Dir(entries), modified, changed, .. }) = self.nodes.get_mut(&dir) else {
+        let Some(Inode { what: What::Dir(entries), modified, changed, .. }) = self.inode_mut(dir) else {
             return None;
         };
         (*modified, *changed) = (at, at);
@@ -173,7 +207,7 @@ impl Tree {
     /// Takes a name away, and tells whether it was the inode's last.
     fn forget(&mut self, dir: Node, name: &std::ffi::OsStr, at: Time) -> Option<Node> {
         let node = self.take(dir, name, at)?;
-        let inode = self.nodes.get_mut(&node)?;
+        let inode = self.inode_mut(node)?;
         inode.names = inode.names.saturating_sub(1);
         inode.changed = at;
         (inode.names == 0).then_some(node)
@@ -181,7 +215,7 @@ impl Tree {
 
     /// Drops every inode that no name leads to: what fsck of the machine's own file system does after a crash.
     pub fn sweep(&mut self) {
-        let mut reached = HashSet::from([ROOT]);
+        let mut reached = HashSet::<_, BuildHasherDefault<Spread>>::from_iter([ROOT]);
         let mut todo = vec![ROOT];
         while let Some(dir) = todo.pop() {
             for &node in self.entries(dir).into_iter().flat_map(BTreeMap::values) {
