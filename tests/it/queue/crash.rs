@@ -1,7 +1,7 @@
 //! Every verb, stopped at every one of its steps: by `kill -9`, by a power cut, and by every error that a system call can
 //! come back with. Then the oracle of [`judge`]: nothing that was sent is lost, nothing comes out twice or unasked for.
 
-use super::judge::{First, fsck, judge};
+use super::judge::{First, Judged, fsck, judge};
 use super::ledger::Since;
 use super::verbs::{Share, VERBS, Verb};
 use super::world::{Bystander, Config, PLAIN, Q, World};
@@ -90,7 +90,7 @@ fn a_kill_at_any_step_loses_and_doubles_nothing() {
 
 fn kill_everywhere(share: Share) {
     for verb in VERBS {
-        let prepared = prepared(verb, PLAIN);
+        let (prepared, mut judged) = (prepared(verb, PLAIN), Judged::default());
         for n in share.steps(verb) {
             let mut done = false;
             // After a step is before the next one: so each moment is mended by both.
@@ -100,7 +100,7 @@ fn kill_everywhere(share: Share) {
                 let bystander = Bystander::new(&queue);
                 let (telling, _) = attempt(verb, &mut world, plan);
                 done |= !telling.tape.struck();
-                judge(&mut world, Some(bystander), Since::Kill, first(verb, n));
+                judged.judge(&mut world, Some(bystander), Since::Kill, first(verb, n));
             }
             if done {
                 break;
@@ -112,7 +112,7 @@ fn kill_everywhere(share: Share) {
 /// Cuts the power after each step of each verb.
 fn cut_everywhere(config: Config, share: Share) {
     for verb in VERBS {
-        let prepared = prepared(verb, config);
+        let (prepared, mut judged) = (prepared(verb, config), Judged::default());
         for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::StopBefore(n));
@@ -120,7 +120,7 @@ fn cut_everywhere(config: Config, share: Share) {
                 let mut after = world.cut(cut);
                 telling.what = format!("{} stopped before step {n}, {cut:?} in {config:?}", verb.name);
                 telling.machine = after.machine.clone();
-                judge(&mut after, None, Since::Cut, first(verb, n + at as u64));
+                judged.judge(&mut after, None, Since::Cut, first(verb, n + at as u64));
             }
             if !telling.tape.struck() {
                 break;
@@ -155,7 +155,7 @@ fn what_mends_after_an_accident_may_have_one_itself() {
 
 fn mend_in_two(share: Share) {
     for verb in VERBS {
-        let prepared = prepared(verb, PLAIN);
+        let (prepared, mut judged) = (prepared(verb, PLAIN), Judged::default());
         for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::StopBefore(n));
@@ -192,7 +192,7 @@ fn mend_in_two(share: Share) {
                 }
                 telling.what = format!("{} stopped before step {n}, then {story:?}", verb.name);
                 telling.machine = world.machine.clone();
-                judge(&mut world, None, since, first(verb, seed));
+                judged.judge(&mut world, None, since, first(verb, seed));
             }
             if done {
                 break;
@@ -214,7 +214,7 @@ fn honest(outcome: &Result<()>) {
 /// Makes step after step fail, in ways that `plans` gives for each.
 fn fail_everywhere(share: Share, plans: impl Fn(u64) -> Vec<Plan>) {
     for verb in VERBS {
-        let prepared = prepared(verb, PLAIN);
+        let (prepared, mut judged) = (prepared(verb, PLAIN), Judged::default());
         for n in share.steps(verb) {
             let mut done = true;
             for plan in plans(n) {
@@ -224,7 +224,7 @@ fn fail_everywhere(share: Share, plans: impl Fn(u64) -> Vec<Plan>) {
                 let (telling, outcome) = attempt(verb, &mut world, plan);
                 done &= !telling.tape.struck();
                 honest(&outcome);
-                judge(&mut world, Some(bystander), Since::Kill, first(verb, n));
+                judged.judge(&mut world, Some(bystander), Since::Kill, first(verb, n));
             }
             if done {
                 break;
@@ -286,7 +286,7 @@ fn after_a_failed_step_a_power_cut_loses_nothing_that_was_sent() {
 
 fn cut_after_a_failure(share: Share) {
     for verb in VERBS {
-        let prepared = prepared(verb, PLAIN);
+        let (prepared, mut judged) = (prepared(verb, PLAIN), Judged::default());
         for n in share.steps(verb) {
             let mut world = prepared.fork();
             let (mut telling, _) = attempt(verb, &mut world, Plan::FailOnce(n, Errno::IO));
@@ -294,7 +294,7 @@ fn cut_after_a_failure(share: Share) {
                 let mut after = world.cut(cut);
                 telling.what = format!("{} with step {n} failed, then {cut:?}", verb.name);
                 telling.machine = after.machine.clone();
-                judge(&mut after, None, Since::Cut, first(verb, n + at as u64));
+                judged.judge(&mut after, None, Since::Cut, first(verb, n + at as u64));
             }
             if !telling.tape.struck() {
                 break;

@@ -7,15 +7,29 @@ use super::world::{Bystander, NEW, OTHER, Promise, Q, World, body_of};
 use mq::fs::Disk;
 use mq::queue::name::{Grouped, Lease, State};
 use mq::queue::{Error, Finding, Found, Moved, Place, Queue, Repair, Result, Scout, Settled};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Who comes first after the accident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum First {
     /// `fsck --repair`.
     Fsck,
     /// A worker, which recovers in passing.
     Worker,
+}
+
+/// Who comes first, after what, in which world: most steps only look, and what is left before one and after it is the same.
+#[derive(Default)]
+pub struct Judged(HashSet<(u64, Since, First)>);
+
+impl Judged {
+    /// [`judge`], for a world that is unlike all before it.
+    pub fn judge(&mut self, world: &mut World, bystander: Option<Bystander<'_>>, since: Since, first: First) {
+        if self.0.insert((world.mark(), since, first)) {
+            judge(world, bystander, since, first);
+        }
+    }
 }
 
 /// Judges a world whose processes have ended, a bystander aside. Panics with what is wrong.

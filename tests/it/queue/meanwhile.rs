@@ -1,7 +1,7 @@
 //! Every verb, interrupted before every one of its steps by another process that does something whole, and then goes on:
 //! who loses a race says so, and nothing is lost, doubled, or in two hands at once.
 
-use super::judge::{First, fsck, judge};
+use super::judge::{First, Judged, fsck};
 use super::ledger::Since;
 use super::verbs::{Share, VERBS};
 use super::world::{PLAIN, Q, World, body_of, claim_one};
@@ -148,6 +148,7 @@ fn interrupt(others: &[(&str, Other)], share: Share) {
         let mut prepared = World::new(PLAIN, 1);
         (verb.prepare)(&mut prepared);
         for &(name, other) in others {
+            let mut judged = Judged::default();
             for n in share.steps(verb) {
                 let mut world = prepared.fork();
                 let told = Arc::new(Mutex::new(Told::default()));
@@ -171,7 +172,7 @@ fn interrupt(others: &[(&str, Other)], share: Share) {
                 );
                 assert!(lost_a_race, "{outcome:?}");
                 take_over(&mut world, &mut told.lock().unwrap());
-                judge(&mut world, None, Since::Kill, if n % 2 == 0 { First::Fsck } else { First::Worker });
+                judged.judge(&mut world, None, Since::Kill, if n % 2 == 0 { First::Fsck } else { First::Worker });
                 if tape.steps() < n {
                     break;
                 }

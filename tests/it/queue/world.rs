@@ -9,6 +9,7 @@ use mq::queue::name::{Lease, Priority, State};
 use mq::queue::{Batch, Claim, Draft, Envelope, Error, Found, Place, Queue, Receipt, Result, Scout, Settings, Settled};
 use mq::time::Time;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -146,6 +147,15 @@ impl World {
         let file = disk.open(&claimed, name, Access::Write).unwrap();
         assert!(disk.try_lock(&file).unwrap());
         self.holder = Some(Arc::new(file));
+    }
+
+    /// The same for two worlds of which whoever comes next finds the same, and must find the same.
+    pub fn mark(&self) -> u64 {
+        let moment = self.machine.moment();
+        let mut hasher = DefaultHasher::new();
+        (moment.mark(&moment.seen()), moment.clock(), &self.ledger, self.rubbish).hash(&mut hasher);
+        format!("{:?}", (&self.receipts, &self.leased, self.promised, &self.held, self.is_held())).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The queues in which anything has happened since.
