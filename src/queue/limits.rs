@@ -269,7 +269,7 @@ impl Queue {
     /// Counts what is in the queue. Messages are claimed and put back meanwhile, so what is claimed is looked at first and
     /// last: missed is only what moves to and fro within one count.
     fn count_held(&self, limits: Limits) -> Result<Held> {
-        let began = Instant::now();
+        let began = self.disk.now();
         let sized = limits.bytes.is_some();
         // Of each file, by its first id: how many messages, and how many bytes.
         let mut seen: HashMap<Time, (u64, u64)> = HashMap::new();
@@ -287,9 +287,10 @@ impl Queue {
         if !sized {
             held.bytes = Held::UNCOUNTED;
         }
-        let took = began.elapsed();
+        let now = self.disk.now();
+        let took = now.since(began);
         if took > SLOW_COUNT {
-            held.fresh_until = self.disk.now().plus((took * FRESH_FACTOR).min(FRESH_LONGEST));
+            held.fresh_until = now.plus((took * FRESH_FACTOR).min(FRESH_LONGEST));
         }
         Ok(held)
     }

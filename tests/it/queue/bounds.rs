@@ -136,10 +136,10 @@ fn a_slow_count_stands_for_a_while() {
         (0..2).for_each(|_| send(&healthy, b"there").unwrap());
         let slow = Arc::new(AtomicBool::new(true));
         let (steps, tape) = Injected::new(machine.process(), Plan::Healthy);
-        let is_slow = Arc::clone(&slow);
+        let (is_slow, clock) = (Arc::clone(&slow), machine.clone());
         let steps = steps.watched(move |_| {
             if is_slow.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(1));
+                clock.advance(Duration::from_millis(1));
             }
         });
         let queue = Queue::open(&Disk::new(steps), Path::new(Q)).unwrap();
