@@ -4,15 +4,17 @@
 //! A crash before `commit` leaves nothing sent, and recovery deletes the directory; a crash after it leaves everything
 //! sent, and recovery finishes the renames in order.
 
+mod part;
 mod roll;
 
+pub(super) use part::Part;
 pub(super) use roll::pack_part;
 
 use super::envelope::Envelope;
 use super::error::{Error, Result};
 use super::header::{Line, Uid};
 use super::limits::{Gauge, Load};
-use super::name::{BUCKET_SIZE, COMMIT, GroupMark, Id, Part, Priority};
+use super::name::{BUCKET_SIZE, COMMIT, GroupMark, Id, Priority};
 use super::pack::{self, Builder};
 use super::send::Writing;
 use super::{Queue, Sync};

@@ -1,11 +1,12 @@
 //! What must hold of everything that is read from a queue's files and names, whatever the bytes: one function a target, which
 //! panics where it does not. Run by `tests/fuzz/run`, and over the committed corpus by `cargo test`.
 
+use super::batch::Part;
 use super::checksum::{self, Sum};
 use super::envelope::{Envelope, HEADERS_MAX};
 use super::header::{self, Header, Line, Start, Uid};
 use super::history::{self, Record};
-use super::name::{Bucket, ClaimedName, GroupMark, Id, Name, Part};
+use super::name::{Bucket, ClaimedName, GroupMark, Id, Name};
 use super::pack::{self, Builder, Held, Packed};
 use super::receipt::Receipt;
 use super::settings::{KEYS, Settings, format_size, parse_size};

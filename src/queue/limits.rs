@@ -3,15 +3,15 @@
 //! That a queue is not full is known without counting: `seq` keeps an upper bound of what it holds, since all that adds to a
 //! queue passes through its lock, and nothing that takes out of it does. Only when the bound reaches a limit is counted anew.
 
+mod count;
+mod drop;
+
 use super::error::{Error, Result};
-use super::name::{COMMIT, Grouped, Name, Part, Priority, State, is_base32, ready_priority};
 use super::seq::{Held, Seq};
 use super::settings::{OnFull, Settings};
-use super::{Place, Queue, read_settings};
-use crate::fs::{Access, Dir, Kind};
-use crate::time::Time;
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use super::{Queue, read_settings};
+use crate::fs::Dir;
+use count::fresh;
 use std::time::{Duration, Instant};
 
 /// While messages are written, the room on the disk is looked at once in so many bytes and files.
@@ -22,13 +22,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_LAST: Duration = Duration::from_millis(500);
 /// And at least so many times as long as the look took, so that those who wait leave the lock to others.
 const PAUSE_FACTOR: u32 = 4;
-/// A count that took longer than this is taken at its word for [`FRESH_FACTOR`] times as long: senders to a full queue
-/// would otherwise do nothing but count.
-const SLOW_COUNT: Duration = Duration::from_millis(5);
-const FRESH_FACTOR: u32 = 8;
-/// No count is taken at its word for longer, whatever the clock did.
-const FRESH_LONGEST: Duration = Duration::from_secs(60);
-
 /// Holds a message, or a batch of them, to the limits while it is being written.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
@@ -266,70 +259,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Counts what is in the queue. Messages are claimed and put back meanwhile, so what is claimed is looked at first and
-    /// last: missed is only what moves to and fro within one count.
-    fn count_held(&self, limits: Limits) -> Result<Held> {
-        let began = self.disk.now();
-        let sized = limits.bytes.is_some();
-        // Of each file, by its first id: how many messages, and how many bytes.
-        let mut seen: HashMap<Time, (u64, u64)> = HashMap::new();
-        for state in [State::Claimed, State::Delayed, State::Ready, State::Claimed] {
-            self.each_file(state, |place, dir| {
-                let size = if sized { self.size_of(dir, &place.file_name)? } else { 0 };
-                let known = seen.entry(place.id().time()).or_default();
-                *known = (u64::from(place.name.count()).max(known.0), size.max(known.1));
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        let (messages, bytes) = seen.values().fold((0, 0), |sum, file| (sum.0 + file.0, sum.1 + file.1));
-        let mut held = Held { messages, bytes, fresh_until: Time::default() };
-        self.count_committed(sized, &mut held)?;
-        if !sized {
-            held.bytes = Held::UNCOUNTED;
-        }
-        let now = self.disk.now();
-        let took = now.since(began);
-        if took > SLOW_COUNT {
-            held.fresh_until = now.plus((took * FRESH_FACTOR).min(FRESH_LONGEST));
-        }
-        Ok(held)
-    }
-
-    /// Batches that were committed and are not published yet. Their renames need the lock that the caller has.
-    fn count_committed(&self, sized: bool, held: &mut Held) -> Result<()> {
-        let tmp = self.tmp_dir()?;
-        for (name, kind) in self.disk.names(&tmp)? {
-            if kind != Kind::Dir || !name.to_str().is_some_and(is_base32) {
-                continue;
-            }
-            let Some(batch) = self.there(self.disk.open_dir(&tmp, &name))? else { continue };
-            if self.there(self.disk.stat_at(&batch, COMMIT))?.is_none() {
-                continue;
-            }
-            for (shard, kind) in self.disk.names(&batch)? {
-                if let Some((_, count)) = super::batch::pack_part(&shard, kind) {
-                    held.messages += u64::from(count);
-                    held.bytes += if sized { self.size_of(&batch, &shard.to_string_lossy())? } else { 0 };
-                    continue;
-                }
-                if kind != Kind::Dir {
-                    continue;
-                }
-                let Some(shard) = self.there(self.disk.open_dir(&batch, &shard))? else { continue };
-                for (part, _) in self.disk.names(&shard)? {
-                    let Some(part) = part.to_str().filter(|part| Part::parse(part).is_some()) else { continue };
-                    held.messages += 1;
-                    held.bytes += if sized { self.size_of(&shard, part)? } else { 0 };
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn size_of(&self, dir: &Dir, file_name: &str) -> Result<u64> {
-        Ok(self.there(self.disk.stat_at(dir, file_name))?.map_or(0, |stat| stat.size))
-    }
-
     /// What may have gone meanwhile.
     pub(super) fn there<T>(&self, step: crate::fs::Result<T>) -> Result<Option<T>> {
         match step {
@@ -337,73 +266,4 @@ impl Queue {
             step => Ok(Some(step?)),
         }
     }
-
-    /// Drops ready messages, the oldest of the lowest priority first, as long as `wanting` of what is then held. One that
-    /// somebody is about to claim is passed over, and so is a group's ticket, which stands for more than itself.
-    ///
-    /// Killed on the way: what was dropped is gone, and counted but for the last one.
-    fn drop_oldest(&self, seq: &mut Seq<'_>, wanting: &dyn Fn(Held) -> bool) -> Result<()> {
-        let priorities: Vec<Priority> = Priority::all().collect();
-        for &priority in priorities.iter().rev() {
-            let Some(top) = self.maybe_dir(&ready_priority(priority))? else { continue };
-            let mut entries = self.bucket_entries(&top)?.into_iter();
-            while let Some((bucket, kind)) = entries.next() {
-                if !seq.held().is_some_and(wanting) {
-                    return Ok(());
-                }
-                if kind == Kind::File {
-                    // What is to be dropped of a pack has to come out of it, to where it stood. A limited queue gets no new ones.
-                    if let Some(pack) = Place::parse_pack(&bucket) {
-                        match self.unpacked(&pack.one_of_pack(pack.name.window().start)) {
-                            Err(Error::Held { .. } | Error::Unknown { .. }) => (),
-                            opened => {
-                                opened?;
-                                entries = self.bucket_entries(&top)?.into_iter();
-                            }
-                        }
-                    }
-                    continue;
-                }
-                let Some(dir) = self.there(self.disk.open_dir(&top, &bucket))? else { continue };
-                for (file_name, kind) in self.disk.names(&dir)? {
-                    if !seq.held().is_some_and(wanting) {
-                        return Ok(());
-                    }
-                    let Some(file_name) = file_name.to_str().filter(|_| kind == Kind::File) else { continue };
-                    let ticket = |name: &Name| matches!(name.group, Some(Grouped::Ticket(_)));
-                    if Name::parse(file_name).is_some_and(|name| !ticket(&name)) {
-                        self.drop_one(seq, &dir, file_name)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_one(&self, seq: &mut Seq<'_>, dir: &Dir, file_name: &str) -> Result<()> {
-        let file = match self.disk.open(dir, file_name, Access::Read) {
-            Err(error) if error.missing() || super::claim::foreign(&error) => return Ok(()),
-            opened => opened?,
-        };
-        if !self.disk.try_lock(&file)? || !super::send::same(&self.disk, dir, file_name, &file)? {
-            return Ok(());
-        }
-        let stat = self.disk.stat(&file)?;
-        if stat.kind != Kind::File || stat.links != 1 {
-            return Ok(());
-        }
-        let Some(place) = Place::parse(State::Ready, file_name) else { return Ok(()) };
-        let freeing = self.unique_release_at(&place)?;
-        if self.there(self.disk.unlink(dir, file_name))?.is_some() {
-            self.unique_release_end(freeing);
-            seq.release(1, stat.size);
-            seq.tally(|totals| totals.dropped += 1)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a slow count still stands.
-fn fresh(held: Held, now: Time) -> bool {
-    now < held.fresh_until && held.fresh_until.since(now) <= FRESH_LONGEST
 }

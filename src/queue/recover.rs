@@ -3,11 +3,11 @@
 //!
 //! A lock decides, never an age and never a process number: what somebody still holds is left alone.
 
-use super::batch::pack_part;
+use super::batch::{Part, pack_part};
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
-use super::name::{COMMIT, ClaimedName, Lease, Part, State, is_base32};
+use super::name::{COMMIT, ClaimedName, Lease, State, is_base32};
 use super::pack::{Ending, opened};
 use super::send::same;
 use super::settle::{Again, Claim, Counting};

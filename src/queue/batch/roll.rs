@@ -1,11 +1,12 @@
 //! From a committed batch to messages that can be claimed, and from one that was never committed to nothing.
 
+use super::Part;
 use crate::fs::{Access, Dir, Kind};
 use crate::queue::Queue;
 use crate::queue::error::{Error, Result};
 use crate::queue::header::Uid;
 use crate::queue::message::{self, Content, Depth};
-use crate::queue::name::{Attempts, Bucket, COMMIT, Grouped, Id, Name, Part, State, home};
+use crate::queue::name::{Attempts, Bucket, COMMIT, Grouped, Id, Name, State, home};
 use crate::queue::seq::Seq;
 use crate::queue::unique::{Fresh, Key};
 use crate::time::Time;
