@@ -139,14 +139,41 @@ impl std::os::fd::AsFd for Watch {
 /// # Errors
 /// Those of poll(2), but EINTR.
 pub fn wait(watch: &mut Option<Watch>, limit: Duration) -> io::Result<Noticed> {
-    let Some(watch) = watch else {
-        std::thread::sleep(limit);
-        return Ok(Noticed::default());
-    };
-    let mut fds = [PollFd::new(watch, PollFlags::IN)];
+    let mut fds: Vec<PollFd<'_>> = watch.iter().map(|watch| PollFd::new(watch, PollFlags::IN)).collect();
     match poll(&mut fds, limit.try_into().ok().as_ref()) {
         Ok(0) | Err(Errno::INTR) => Ok(Noticed::default()),
-        Ok(_) => Ok(watch.take()),
+        Ok(_) => Ok(watch.as_mut().map(Watch::take).unwrap_or_default()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::thread::JoinHandleExt;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::time::Instant;
+
+    #[test]
+    fn without_a_watch_it_lasts_as_long_as_that() {
+        let began = Instant::now();
+        assert_eq!(wait(&mut None, Duration::from_millis(20)).unwrap(), Noticed::default());
+        assert!(began.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_signal_ends_it_also_without_a_watch() {
+        signal_hook::flag::register(libc::SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
+        let waiter = std::thread::spawn(|| wait(&mut None, Duration::from_secs(60)).unwrap());
+        let began = Instant::now();
+        // It may not have come to its wait yet: so more than once.
+        while !waiter.is_finished() && began.elapsed() < Duration::from_secs(30) {
+            // SAFETY: the thread has not been joined. (For musl std and libc have different types for it.)
+            unsafe { libc::pthread_kill(waiter.as_pthread_t() as libc::pthread_t, libc::SIGUSR1) };
+            std::thread::yield_now();
+        }
+        assert!(waiter.is_finished(), "it went on waiting");
+        assert_eq!(waiter.join().unwrap(), Noticed::default());
     }
 }
