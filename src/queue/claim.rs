@@ -4,6 +4,7 @@ mod idle;
 mod look;
 mod names;
 
+use super::busy::a_moment;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
 use super::name::{ClaimedName, Lease, Name, Priority, State, Token};
@@ -332,13 +333,12 @@ impl Queue {
     }
 }
 
-/// Whether to look once more, a millisecond later. No lock can be waited for here: of what is claimed meanwhile the lock is kept,
-/// and of what is settled and runs on as well.
+/// Whether to look once more, a moment later. Of what is settled and runs on the lock is kept as well.
 fn look_again(looks: &mut u32) -> bool {
     let again = *looks < BUSY_LOOKS;
     if again {
         *looks += 1;
-        std::thread::sleep(Duration::from_millis(1));
+        a_moment();
     }
     again
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod browse;
+mod busy;
 mod cancel;
 mod checksum;
 mod claim;

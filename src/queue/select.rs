@@ -2,6 +2,7 @@
 
 use super::Queue;
 use super::browse::Place;
+use super::busy::a_moment;
 use super::error::{Error, Result};
 use super::history::{self, Record, Redrive};
 use super::message::{self, Content, Depth, Message};
@@ -9,7 +10,6 @@ use super::name::{Attempts, Grouped, Id, Lease, Name, Priority, State, WHY, home
 use super::send::same;
 use super::seq::Seq;
 use crate::fs::{Access, Dir, File, Kind};
-use std::time::Duration;
 
 /// How often to look again, a millisecond apart, when a ready message is locked.
 const BUSY_LOOKS: u32 = 20;
@@ -185,7 +185,7 @@ impl Queue {
                 return Err(Error::Held { id: place.id(), by });
             }
             looks += 1;
-            std::thread::sleep(Duration::from_millis(1));
+            a_moment();
         }
     }
 

@@ -4,12 +4,12 @@ use super::home::opened;
 use super::open::{HeldPack, LOOKS, foreign};
 use super::{OPENED, bucket};
 use crate::fs::{Dir, Kind};
+use crate::queue::busy::a_moment;
 use crate::queue::error::{Error, Result};
 use crate::queue::name::{self, Name, State};
 use crate::queue::recover::Recovered;
 use crate::queue::{Place, Queue};
 use std::path::Path;
-use std::time::Duration;
 
 impl Queue {
     /// Opens packs until the message that stood in one has a file of its own, and says where. `None` where it is gone.
@@ -61,7 +61,7 @@ impl Queue {
                 }
                 looks += 1;
                 if looks > 1 {
-                    std::thread::sleep(Duration::from_millis(1));
+                    a_moment();
                 }
                 let mut failed = None;
                 self.recover_sends(usize::MAX, &mut Recovered::default(), &mut failed)?;

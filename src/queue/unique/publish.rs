@@ -1,5 +1,6 @@
 //! Publishing under a key: a record in doubt, the one rename that publishes, the record made plain.
 
+use super::super::busy::a_moment;
 use super::super::error::{Error, Result};
 use super::super::header::{Header, Uid};
 use super::super::message::Message;
@@ -266,7 +267,7 @@ impl Queue {
 fn may_look_again(looks: &mut u32, most: u32) -> bool {
     *looks += 1;
     if *looks > 1 {
-        std::thread::sleep(Duration::from_millis(1));
+        a_moment();
     }
     *looks < most
 }
