@@ -9,6 +9,7 @@
 
 mod bulk;
 mod disk;
+mod locks;
 mod posix;
 mod standard;
 mod store;

@@ -267,16 +267,7 @@ impl Steps for Posix {
     }
 
     fn holder(&self, of: &Stat) -> Option<Holder> {
-        // One line a lock: `1: FLOCK  ADVISORY  WRITE 713 fd:00:1053 0 EOF` (proc_locks(5)); a waiter's has `->`.
-        let table = std::fs::read_to_string("/proc/locks").ok()?;
-        let inode = of.identity.inode.to_string();
-        table.lines().find_map(|line| {
-            let mut words = line.split_ascii_whitespace().skip(1);
-            let flock = words.next()? == "FLOCK";
-            let pid: u32 = words.nth(2)?.parse().ok()?;
-            let (_, found) = words.next()?.rsplit_once(':')?;
-            (flock && pid > 0 && found == inode).then_some(Holder { pid })
-        })
+        super::locks::holder(of.identity.inode)
     }
 
     fn rename(&self, from: &Handle, name: &OsStr, to: &Handle, new: &OsStr) -> io::Result<()> {
