@@ -31,7 +31,8 @@ impl Users {
         // Others may not reach where it was built.
         let mq = sandbox.dir().join("bin/mq");
         fs::create_dir(sandbox.dir().join("bin")).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_mq"), &mq).unwrap();
+        // By another process, as a script would be written: see `script`.
+        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mq")).arg(&mq).status().unwrap().success());
         let home = sandbox.dir().join("home");
         fs::create_dir(&home).unwrap();
         fs::write(home.join("secret"), "secret\n").unwrap();

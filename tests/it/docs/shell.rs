@@ -1,5 +1,6 @@
 //! A place in which examples run: an empty home directory with a `bin` on the path, and no other environment.
 
+use crate::support::sandbox::script;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,12 +27,13 @@ impl Place {
 
     /// A file below the home directory; one that begins with `#!` may be executed.
     pub fn write(&self, name: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.home.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        if text.starts_with("#!") {
+            script(&path, text);
+        } else {
+            std::fs::write(&path, text).unwrap();
+        }
     }
 
     /// A command with this place's environment and nothing on stdin.

@@ -21,6 +21,14 @@ pub fn why(error: rustix::io::Errno) -> String {
     why.split(" (os error").next().unwrap_or_default().to_string()
 }
 
+/// An executable file with this text. Another process writes it: what this one has open for writing, the child that another
+/// test is starting has open as well for a moment, and execve(2) says ETXTBSY of it.
+pub fn script(path: &Path, text: &str) {
+    let write = "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"";
+    let written = Command::new("sh").args(["-c", write, "sh"]).arg(path).arg(text).status().unwrap();
+    assert!(written.success(), "{}", path.display());
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Sandbox {

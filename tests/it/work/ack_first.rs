@@ -1,7 +1,7 @@
 //! `--ack-first`: at most once, by name.
 
 use super::{Beside, states, until, written};
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, script};
 
 #[test]
 fn the_message_is_gone_before_its_job_starts() {
@@ -68,9 +68,7 @@ fn rules_for_what_is_gone_are_refused() {
 fn a_command_that_fails_to_start_is_told_as_a_failure() {
     let sandbox = Sandbox::new();
     sandbox.mq(["send", "jobs", "-q", "x"]).ok();
-    let script = sandbox.dir().join("script");
-    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script(&sandbox.dir().join("script"), "#!/no/such/interpreter\n");
     let told = sandbox.mq(["work", "jobs", "--drain", "--ack-first", "--", "./script"]).one_of(&[126, 127]);
     told.says("not tried again");
     assert!(states(&sandbox, "jobs").is_empty());

@@ -1,7 +1,7 @@
 //! When a run ends, and with what.
 
 use super::{history, states};
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, script};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -74,9 +74,7 @@ fn a_command_that_cannot_run_is_told_before_anything_is_claimed() {
 fn a_command_that_fails_to_start_after_the_claim_is_uncounted_and_stops_the_worker() {
     let sandbox = Sandbox::new();
     sandbox.mq(["send", "jobs", "-q", "x"]).ok();
-    let script = sandbox.dir().join("script");
-    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script(&sandbox.dir().join("script"), "#!/no/such/interpreter\n");
     sandbox.mq(["work", "jobs", "--drain", "--", "./script"]).one_of(&[126, 127]).says("script");
     let rows = sandbox.mq(["ls", "jobs", "--json"]).code(0).json();
     assert_eq!((&rows[0]["state"], &rows[0]["attempts"]), (&"ready".into(), &0.into()));
