@@ -8,8 +8,10 @@ use std::path::Path;
 /// A file system, as far as mq's promises depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// ext4, xfs, btrfs: fsync(2) of a new file makes its name durable too, as power-cut tests confirm.
+    /// ext4, xfs: fsync(2) of a new file makes its name durable too, as power-cut tests confirm.
     Trusted,
+    /// btrfs: the same, and a rename needs room, which a full one has for an unlink alone.
+    Btrfs,
     /// Anything else: one more flush, of the directory, is made.
     Other,
     /// Nothing survives a power cut.
@@ -20,6 +22,13 @@ pub enum Store {
     Overlay,
 }
 
+impl Store {
+    /// Whether fsync(2) of a file makes its name durable too.
+    pub fn syncs_names(self) -> bool {
+        matches!(self, Store::Trusted | Store::Btrfs)
+    }
+}
+
 // statfs(2) and linux/magic.h.
 #[cfg(target_os = "linux")]
 #[allow(clippy::unnecessary_wraps)]
@@ -28,7 +37,8 @@ pub(super) fn identify(file: &File) -> io::Result<Store> {
     // f_type's width differs
     let magic = sys::fstatfs(file)?.f_type as u32;
     Ok(match magic {
-        0xEF53 | 0x5846_5342 | 0x9123_683E => Store::Trusted,
+        0xEF53 | 0x5846_5342 => Store::Trusted,
+        0x9123_683E => Store::Btrfs,
         0x0102_1994 | 0x8584_58F6 => Store::Memory,
         0x6969 | 0xFF53_4D42 | 0xFE53_4D42 | 0x517B | 0x0102_1997 | 0x00C3_6400 => Store::Network,
         0x794C_7630 => Store::Overlay,
@@ -59,7 +69,7 @@ pub fn warnings(store: Store, path: &Path) -> Vec<String> {
                 found.push("is on ext4 with fast_commit: a power cut may lose what was flushed last".into());
             }
         }
-        Store::Other => (),
+        Store::Btrfs | Store::Other => (),
     }
     found
 }

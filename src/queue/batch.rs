@@ -57,6 +57,7 @@ enum Open {
 impl Queue {
     /// Begins a batch. Nothing of it can be seen until [`Batch::publish`].
     pub fn batch(&self) -> Result<Batch<'_>> {
+        self.keep_room()?;
         let tmp = self.tmp_dir()?;
         let (name, dir) = self.locked_dir(&tmp)?;
         Ok(Batch {

@@ -267,7 +267,7 @@ impl Queue {
             return Ok(());
         }
         self.disk.sync_file(file)?;
-        if self.store != Store::Trusted {
+        if !self.store.syncs_names() {
             self.disk.sync_dir(dir)?;
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise, or a
-//! message can't be put back or dead-lettered for want of a directory. What comes out of the pack then is done, gives its own
-//! room back, and so on: a full disk can be drained.
+//! message can't be claimed, put back or dead-lettered for want of a directory, or on btrfs for want of room for a rename. What
+//! is done then gives its own room back, and so on: a full disk can be drained.
 
 use super::Queue;
 use super::error::Result;
 use super::name::RESERVE;
+use crate::fs::Store;
 use std::path::Path;
 
 /// How many files, and how long each: enough for the directories and the file of one message, also where the disk has as
@@ -42,6 +43,15 @@ impl Queue {
             }
         }
         Ok(())
+    }
+
+    /// What a send sees to before it takes any room: on btrfs, where none is left for a rename on a full disk, that there is a
+    /// reserve. So either its files are there, or their room is free, or whoever took them needed it to drain the queue.
+    ///
+    /// # Errors
+    /// As of [`Queue::keep_reserve`]: the disk is full.
+    pub(super) fn keep_room(&self) -> Result<()> {
+        if self.store == Store::Btrfs { self.keep_reserve() } else { Ok(()) }
     }
 
     /// Takes a step that needs a little room. Where there is none, the reserve is given up for it, and it is taken again.

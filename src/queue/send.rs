@@ -9,7 +9,7 @@ use super::name::{Attempts, GroupMark, Grouped, Id, Name, Priority, State, base3
 use super::seq::Seq;
 use super::unique::{Fresh, Key, OnDuplicate, Published};
 use super::{Queue, Sync};
-use crate::fs::{Dir, Disk, File, Store};
+use crate::fs::{Dir, Disk, File};
 use crate::time::Time;
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -105,6 +105,7 @@ impl Queue {
         envelope.expires = self.expires(&envelope, now);
         let mut gauge = Gauge::default();
         gauge.begin(self)?;
+        self.keep_room()?;
         let tmp = self.tmp_dir()?;
         let random: [u8; 32] = self.disk.random()?;
         let (mut name, mut uid) = ([0; 16], [0; 16]);
@@ -244,7 +245,7 @@ impl<'q> Draft<'q> {
             writing.seal(disk)?;
             if queue.settings.sync() != Sync::None {
                 disk.sync_file(&writing.file)?;
-                if queue.store != Store::Trusted {
+                if !queue.store.syncs_names() {
                     disk.sync_dir(&self.tmp)?;
                 }
             }

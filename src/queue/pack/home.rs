@@ -2,7 +2,7 @@
 
 use super::Packed;
 use super::open::SHELVES;
-use crate::fs::{Access, Dir, Kind, Store};
+use crate::fs::{Access, Dir, Kind};
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth};
 use crate::queue::name::{self, LEFT, Name, SPENT, State, home};
@@ -30,7 +30,7 @@ impl Queue {
             Sync::None => false,
             Sync::All => true,
             // Dead letters are promised to be durable; and where a rename may come undone after a later unlink, all is.
-            Sync::Send => dead || self.store != Store::Trusted,
+            Sync::Send => dead || !self.store.syncs_names(),
         };
         if flush {
             disk.sync_all(dir)?;

@@ -250,12 +250,12 @@ impl Queue {
     /// Makes a record durable, before its message is said to be sent: a power cut could forget who has the key, and then
     /// recovery would take a second message for the first.
     pub(in crate::queue) fn flush_record(&self, held: &Held) -> Result<()> {
-        use super::super::{Store, Sync};
+        use super::super::Sync;
         if self.settings.sync() == Sync::None {
             return Ok(());
         }
         self.disk.sync_file(&held.file)?;
-        if self.store != Store::Trusted {
+        if !self.store.syncs_names() {
             self.disk.sync_dir(&held.shard)?;
             // The shard may be new, and `unique/` as well.
             if let Some(top) = self.maybe_dir(Path::new(UNIQUE))? {

@@ -40,6 +40,7 @@ mod passing;
 mod protections;
 mod recovery;
 mod reference;
+mod reserve;
 mod retention;
 mod slices;
 mod survey;

@@ -5,7 +5,7 @@
 //! - fsync(2) of a file, or of a directory, commits that journal as a whole, up to that moment;
 //! - the contents of a file are not in the journal. Before its fsync each write may be lost alone, or cut off.
 //!
-//! On a file system that is not [`Store::Trusted`], fsync of a file says nothing about names: only that of a directory does.
+//! Unless the file system is one that [`Store::syncs_names`], fsync of a file says nothing about names: only that of a directory does.
 
 use super::tree::{Change, Inode, Node, Tree};
 use crate::support::rng::Rng;
@@ -53,7 +53,7 @@ impl Journal {
     }
 
     pub fn sync_file(&mut self, node: Node) {
-        if self.store == Store::Trusted {
+        if self.store.syncs_names() {
             self.commit(|change| change.contents_of().is_none_or(|changed| changed == node));
             return;
         }
