@@ -27,6 +27,14 @@ fn a_closed_standard_descriptor_is_never_a_file_of_the_queue() {
             sandbox.sh(&format!("mq {} {closed}", words.trim())).one_of(&[0, 1, 74]);
         }
         sandbox.mq(["rm", "jobs", "--all", "--state", "delayed", "--match", "later"]).one_of(&[0, 1]);
+        // What a worker has in their places is nothing of the queue's.
+        if cfg!(target_os = "linux") {
+            let places = "readlink /proc/$PPID/fd/0 /proc/$PPID/fd/1 /proc/$PPID/fd/2 > places; exit 1";
+            sandbox.sh(&format!("mq work jobs -n 1 -- sh -c '{places}' {closed}")).one_of(&[0, 1, 74]);
+            let places = std::fs::read_to_string(sandbox.dir().join("places")).unwrap();
+            assert_eq!(places.lines().count(), 3, "{closed}: {places}");
+            assert!(!places.contains("jobs"), "{closed}: {places}");
+        }
         // Whatever a command had to say, or its job, nothing of it stands in a message, or in a control file.
         sandbox.mq(["fsck", "jobs"]).code(0).prints("");
         let mut came = sandbox.mq(["work", "jobs", "-q", "--drain", "--", "cat"]).code(0).lines();
