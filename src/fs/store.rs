@@ -8,10 +8,11 @@ use std::path::Path;
 /// A file system, as far as mq's promises depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// ext4, xfs: fsync(2) of a new file makes its name durable too, as power-cut tests confirm.
+    /// ext4, xfs, btrfs: fsync(2) of a new file makes its name durable too, as power-cut tests confirm.
     Trusted,
-    /// btrfs: the same, and a rename needs room, which a full one has for an unlink alone.
-    Btrfs,
+    /// A btrfs of less than 1 GiB: the same. Its data and metadata may be in the same blocks (mkfs.btrfs(8), `--mixed`); when it
+    /// is full then, it has room for an unlink, and none for a rename.
+    SmallBtrfs,
     /// Anything else: one more flush, of the directory, is made.
     Other,
     /// Nothing survives a power cut.
@@ -25,7 +26,7 @@ pub enum Store {
 impl Store {
     /// Whether fsync(2) of a file makes its name durable too.
     pub fn syncs_names(self) -> bool {
-        matches!(self, Store::Trusted | Store::Btrfs)
+        matches!(self, Store::Trusted | Store::SmallBtrfs)
     }
 }
 
@@ -35,10 +36,11 @@ impl Store {
 pub(super) fn identify(file: &File) -> io::Result<Store> {
     #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, clippy::unnecessary_cast)]
     // f_type's width differs
-    let magic = sys::fstatfs(file)?.f_type as u32;
+    let stat = sys::fstatfs(file)?;
+    let (magic, size) = (stat.f_type as u32, (stat.f_blocks as u64).saturating_mul(stat.f_bsize as u64));
     Ok(match magic {
-        0xEF53 | 0x5846_5342 => Store::Trusted,
-        0x9123_683E => Store::Btrfs,
+        0x9123_683E if size < 1 << 30 => Store::SmallBtrfs,
+        0xEF53 | 0x5846_5342 | 0x9123_683E => Store::Trusted,
         0x0102_1994 | 0x8584_58F6 => Store::Memory,
         0x6969 | 0xFF53_4D42 | 0xFE53_4D42 | 0x517B | 0x0102_1997 | 0x00C3_6400 => Store::Network,
         0x794C_7630 => Store::Overlay,
@@ -69,7 +71,7 @@ pub fn warnings(store: Store, path: &Path) -> Vec<String> {
                 found.push("is on ext4 with fast_commit: a power cut may lose what was flushed last".into());
             }
         }
-        Store::Btrfs | Store::Other => (),
+        Store::SmallBtrfs | Store::Other => (),
     }
     found
 }

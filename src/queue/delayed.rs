@@ -54,8 +54,7 @@ impl Queue {
             moved += due.len();
             for file_name in due {
                 let Some((_, name)) = Name::parse_delayed(&file_name) else { continue };
-                let ready = home(State::Ready, &name, None);
-                match self.with_reserve(|| self.move_into(&dir, &file_name, &ready, &name.to_string())) {
+                match self.move_into(&dir, &file_name, &home(State::Ready, &name, None), &name.to_string()) {
                     Err(error) if error.missing() => self.still_here()?,
                     // A twin, out of a backup: fsck's affair. It must not stop all others.
                     Err(Error::Disk(error)) if error.exists() => (),

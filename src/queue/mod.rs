@@ -240,11 +240,17 @@ impl Queue {
         self.ensure_dir(Path::new(name::TMP))
     }
 
-    /// One rename of a message into a directory of this queue, which is made anew where it is gone.
+    /// One rename of a message into a directory of this queue, which is made anew where it is gone. What needs room for that
+    /// may take the reserve.
     ///
     /// # Errors
     /// [`Error::Disk`] with `missing` when the source is gone: somebody else was faster.
     fn move_into(&self, from: &Dir, name: &str, below: &Path, new: &str) -> Result<()> {
+        self.with_reserve(|| self.place_into(from, name, below, new))
+    }
+
+    /// The same without the reserve: for those who bring new messages.
+    fn place_into(&self, from: &Dir, name: &str, below: &Path, new: &str) -> Result<()> {
         loop {
             let to = self.ensure_dir(below)?;
             match self.disk.rename(from, name, &to, new) {

@@ -1,5 +1,5 @@
 //! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise, or a
-//! message can't be claimed, put back or dead-lettered for want of a directory, or on btrfs for want of room for a rename. What
+//! message can't be claimed, put back or dead-lettered for want of a directory, or on a small btrfs for want of room for a rename. What
 //! is done then gives its own room back, and so on: a full disk can be drained.
 
 use super::Queue;
@@ -12,6 +12,8 @@ use std::path::Path;
 /// good as no inodes left. (xfs makes no directory with less than some fifty blocks free.)
 const FILES: usize = 8;
 const LENGTH: usize = 64 << 10;
+/// On a small btrfs: it asks for more than 1 MiB before it renames, for each block of each tree that may change.
+const LENGTH_BTRFS: usize = 256 << 10;
 
 impl Queue {
     /// Makes what is missing of the reserve. Whoever publishes a pack does it before.
@@ -23,6 +25,7 @@ impl Queue {
         if self.maybe_dir(below)?.is_some_and(|dir| self.disk.names(&dir).is_ok_and(|names| names.len() >= FILES)) {
             return Ok(());
         }
+        let length = if self.store == Store::SmallBtrfs { LENGTH_BTRFS } else { LENGTH };
         let dir = self.ensure_dir(below)?;
         let mut made = Vec::new();
         for number in (0..FILES).map(|number| number.to_string()) {
@@ -31,7 +34,7 @@ impl Queue {
                 Err(error) => Err(error),
                 Ok(file) => {
                     made.push(number);
-                    self.disk.write_all(&file, &[0; LENGTH], 0)
+                    self.disk.write_all(&file, &vec![0; length], 0)
                 }
             };
             if let Err(error) = written {
@@ -45,13 +48,14 @@ impl Queue {
         Ok(())
     }
 
-    /// What a send sees to before it takes any room: on btrfs, where none is left for a rename on a full disk, that there is a
-    /// reserve. So either its files are there, or their room is free, or whoever took them needed it to drain the queue.
+    /// What a send sees to before it takes any room, and whoever opens a pack: on a small btrfs, where none is left for a
+    /// rename when it is full, that there is a reserve. So either its files are there, or their room is free for the renames that drain the
+    /// queue.
     ///
     /// # Errors
     /// As of [`Queue::keep_reserve`]: the disk is full.
     pub(super) fn keep_room(&self) -> Result<()> {
-        if self.store == Store::Btrfs { self.keep_reserve() } else { Ok(()) }
+        if self.store == Store::SmallBtrfs { self.keep_reserve() } else { Ok(()) }
     }
 
     /// Takes a step that needs a little room. Where there is none, the reserve is given up for it, and it is taken again.

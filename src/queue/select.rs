@@ -125,7 +125,7 @@ impl Queue {
                 self.readmit(message.stat.size)?;
                 let ready = home(State::Ready, &anew, None);
                 self.with_key_again(&message.header, &anew, || {
-                    self.move_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
+                    self.place_into(&dir, &place.file_name, &ready, &anew.to_string()).map(|()| anew.id)
                 })
             }
             (Some(to), _) => {

@@ -320,8 +320,8 @@ impl Queue {
             return self.put_in_group(from, file_name, name, mark);
         }
         match due.filter(|&due| due > name.id.time()) {
-            Some(due) => self.move_into(from, file_name, &home(State::Delayed, name, Some(due)), &name.delayed(due)),
-            None => self.move_into(from, file_name, &home(State::Ready, name, None), &name.to_string()),
+            Some(due) => self.place_into(from, file_name, &home(State::Delayed, name, Some(due)), &name.delayed(due)),
+            None => self.place_into(from, file_name, &home(State::Ready, name, None), &name.to_string()),
         }
     }
 }

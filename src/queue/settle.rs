@@ -404,7 +404,7 @@ impl Claim {
         {
             self.append(queue, record);
         }
-        queue.move_into(dir, &self.name.to_string(), below, new)
+        queue.place_into(dir, &self.name.to_string(), below, new)
     }
 
     /// A record that can't be written (no space, a disk error) never stops the transition.

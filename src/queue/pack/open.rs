@@ -8,7 +8,7 @@
 use super::home::Opened;
 use super::unpacked::pack_of;
 use super::{Builder, Held, OPENED, PACK_LEAST, Packed, bucket};
-use crate::fs::{Access, Dir, Kind};
+use crate::fs::{Access, Dir, Kind, Store};
 use crate::queue::error::{Error, Result};
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
@@ -53,7 +53,8 @@ impl Queue {
         let window = place.name.window();
         // As many as share a bucket; or fewer, where the disk has no room for so many.
         let mut most = OPENED - window.start % OPENED;
-        let mut reserved = true;
+        // On a small btrfs it is for the renames that drain the queue: what comes out leaves it alone, or does not come out.
+        let mut reserved = self.store != Store::SmallBtrfs;
         loop {
             match self.open_first(from, place, message, most.min(place.name.count())) {
                 // It is opened, and there was no room to bring to their places what came out: recovery does that.
@@ -79,6 +80,7 @@ impl Queue {
     /// So many of the first messages of a pack into files of their own.
     fn open_first(&self, from: &Dir, place: &Place, message: &Message, most: u32) -> Result<bool> {
         let Some(packed) = message.packed(&place.name) else { return Ok(true) };
+        self.keep_room()?;
         let mut opening = self.opening()?;
         let past = history::copied(&message.history()?, None);
         let mut run = Run {
@@ -113,6 +115,7 @@ impl Queue {
         keep: &dyn Fn(u32) -> bool,
     ) -> Result<bool> {
         let Some(packed) = message.packed(&place.name) else { return Ok(true) };
+        self.keep_room()?;
         let mut opening = self.opening()?;
         let past = history::copied(&message.history()?, None);
         let mut run = Run { place, packed: packed.clone(), past: &past, first: 0, part: Builder::default() };

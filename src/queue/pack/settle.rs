@@ -173,7 +173,14 @@ impl Claim {
         ending: Ending,
         record: Option<Attempt>,
     ) -> Result<Settled> {
-        let settled = self.take_front(queue, ending, record);
+        let settled = match self.take_front(queue, ending, record.clone()) {
+            // Unless it came out already, and its place had no room.
+            Err(error) if error.no_room() && self.is_claimed(queue)? => {
+                queue.give_reserve()?;
+                self.take_front(queue, ending, record)
+            }
+            settled => settled,
+        };
         let settled = match settled {
             Err(error) if error.no_room() && ending != Ending::Dead => {
                 let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
@@ -190,6 +197,10 @@ impl Claim {
         self.release(queue);
         queue.wake();
         settled
+    }
+
+    fn is_claimed(&self, queue: &Queue) -> Result<bool> {
+        Ok(queue.there(queue.disk.stat_at(queue.claimed_dir()?, &self.claimed_name()))?.is_some())
     }
 
     fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {

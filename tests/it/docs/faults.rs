@@ -4,6 +4,7 @@
 use crate::man::repository;
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 /// How many points there are.
 const POINTS: usize = 38;
@@ -131,4 +132,20 @@ fn every_mutant_stands_at_a_fault_that_its_test_shows() {
         }
     }
     assert_eq!(left, BTreeSet::new(), "at no fault, nor in the last section");
+}
+
+/// A change of what stands around a protection is seen here, and not first in the zoo or in the battery of broken builds.
+#[test]
+fn every_mutant_applies() {
+    if Command::new("patch").arg("--version").output().is_err() {
+        println!("skipped: every_mutant_applies: patch(1) is not here");
+        return;
+    }
+    for name in mutants() {
+        let patch = fs::File::open(repository(&format!("tests/mutants/{name}.patch"))).unwrap();
+        let mut command = Command::new("patch");
+        command.args(["--dry-run", "--force", "-p1", "-d"]).arg(repository("")).stdin(patch);
+        let ran = command.output().unwrap();
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stdout));
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn btrfs() -> World {
-    World::empty(Config { store: Store::Btrfs, ..PLAIN }, 1)
+    World::empty(Config { store: Store::SmallBtrfs, ..PLAIN }, 1)
 }
 
 fn files(world: &World) -> usize {
