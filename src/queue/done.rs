@@ -41,8 +41,8 @@ impl Queue {
             // Claimed before the queue said so.
             ended = Ended::Unkept;
         } else if self.settings.retain().is_some() {
-            match self.move_into(from, file_name, &home(State::Done, name, None), &name.to_string()) {
-                // An acknowledgement must not wait for space: that is how space is made.
+            match self.place_into(from, file_name, &home(State::Done, name, None), &name.to_string()) {
+                // An acknowledgement must not wait for space, nor take the reserve: that is how space is made.
                 Err(error) if error.no_room() => ended = Ended::Unkept,
                 // A twin, out of a backup: it is kept already.
                 Err(Error::Disk(error)) if error.exists() => ended = Ended::Kept,

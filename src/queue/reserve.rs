@@ -1,6 +1,6 @@
 //! Room that is kept for a full disk: some small files without meaning, which go when a pack can't be opened otherwise, or a
-//! message can't be claimed, put back or dead-lettered for want of a directory, or on a small btrfs for want of room for a rename. What
-//! is done then gives its own room back, and so on: a full disk can be drained.
+//! message can't be claimed, put back or dead-lettered for want of a directory, or on a small btrfs for want of room for a
+//! rename. What is done then gives its own room back, and so on: a full disk can be drained.
 
 use super::Queue;
 use super::error::Result;

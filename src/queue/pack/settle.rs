@@ -200,7 +200,7 @@ impl Claim {
     }
 
     fn is_claimed(&self, queue: &Queue) -> Result<bool> {
-        Ok(queue.there(queue.disk.stat_at(queue.claimed_dir()?, &self.claimed_name()))?.is_some())
+        Ok(queue.there(queue.disk.stat_at(queue.claimed_dir()?, self.claimed_name()))?.is_some())
     }
 
     fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {
