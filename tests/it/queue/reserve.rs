@@ -1,5 +1,6 @@
 //! The room that is kept for a full disk, on btrfs: a full one has none for a rename.
 
+use super::packs;
 use super::world::{Config, PLAIN, Q, World, body_of, claim_one};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::{Disk, Store};
@@ -58,6 +59,25 @@ fn a_full_btrfs_delivers_what_is_due() {
     world.machine.advance(2 * HOUR);
     let queue = Queue::open(&full(&world), Path::new(Q)).unwrap();
     assert_eq!(body_of(&claim_one(&queue, Lease::Live).unwrap()).unwrap(), b"later");
+}
+
+/// What comes out of a pack would take the room of the renames: its first message is claimed with the pack around it, and
+/// the reserve is for its dead letter.
+#[test]
+fn on_a_full_btrfs_a_pack_is_not_opened_with_the_reserve_and_a_dead_letter_of_it_is() {
+    let mut world = btrfs();
+    packs::sent(&mut world);
+    let given = AtomicBool::new(false);
+    let disk = refusing(&world, move |step| {
+        given.fetch_or(step.starts_with("unlink 0"), Ordering::Relaxed);
+        let new = step.starts_with("create") || step.starts_with("make_dir");
+        (new && !given.load(Ordering::Relaxed)).then_some(Errno::NOSPC)
+    });
+    let queue = Queue::open(&disk, Path::new(Q)).unwrap();
+    let claim = claim_one(&queue, Lease::Live).unwrap();
+    assert_eq!((claim.messages(), files(&world)), (1, 8));
+    assert_eq!(claim.dead(&queue, None).unwrap(), Settled::Dead);
+    assert_eq!(files(&world), 0);
 }
 
 #[test]
