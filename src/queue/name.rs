@@ -1,4 +1,4 @@
-//! The names of things on disk: the only file that knows them. Every part has a fixed width and comes from a short list of
+//! The names of things on disk: the only place that knows them. Every part has a fixed width and comes from a short list of
 //! characters, so that names sort as text and a transition or a listing needs no look into the file.
 //!
 //! ```text
@@ -7,63 +7,26 @@
 //! claimed             ID-BUCKET-P-ATTEMPTS[-GROUP][-COUNT]-LEASE-TOKEN
 //! groups/MARK         ID-BUCKET-P-00000-gMARK
 //! ```
-//! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP is
-//! `g` and its mark, 16 hexadecimal digits, for a message of a group, and `t` and the mark for a group's ticket; COUNT is `n` and six digits for a pack of so
-//! many messages, whose ids follow one another from ID; LEASE is `l` and twelve zeros for a live one, `t` and its length in milliseconds for a timed one; TOKEN is 26
-//! characters of base32.
+//! ID, BUCKET and DUE are 16 digits, microseconds since the epoch; P is one digit; ATTEMPTS five; GROUP is `g` and its mark, 16
+//! hexadecimal digits, for a message of a group, and `t` and the mark for a group's ticket; COUNT is `n` and six digits for a
+//! pack of so many messages, whose ids follow one another from ID; LEASE is `l` and twelve zeros for a live one, `t` and its
+//! length in milliseconds for a timed one; TOKEN is 26 characters of base32.
+
+mod claimed;
+mod places;
+
+pub use claimed::{ClaimedName, Lease, Token};
+pub use places::*;
 
 use crate::time::Time;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::time::Duration;
-
-pub const QUEUE_JSON: &str = "queue.json";
-pub const SEQ: &str = "seq";
-pub const WAKE: &str = "wake";
-pub const PAUSED: &str = "paused";
-/// Through its lock all claimers pass, in a queue that says how fast or how many at once.
-pub const PACE: &str = "pace";
-pub const TMP: &str = "tmp";
-/// Requests to cancel what is claimed; there only while there are any.
-pub const CANCEL: &str = "cancel";
-pub const READY: &str = "ready";
-pub const DELAYED: &str = "delayed";
-pub const CLAIMED: &str = "claimed";
-pub const DEAD: &str = "dead";
-pub const DONE: &str = "done";
-pub const DAMAGED: &str = "damaged";
-/// The messages of groups, a directory each; made when the first one is sent.
-pub const GROUPS: &str = "groups";
-/// In the directory of a group without messages: the ticket that its next message takes.
-pub const PARKED: &str = "ticket";
-/// Who has which unique key, a file each; made when the first one is sent.
-pub const UNIQUE: &str = "unique";
-/// What was completed or published once, for as long as `done_for` says; made when the first one is remembered.
-pub const MEMORY: &str = "memory";
-/// Ends the name of a record in `unique/` while its message is being published, replaced or settled.
-pub const DOUBT: &str = "~";
-/// The file in a batch's directory that says: all of it is written.
-pub const COMMIT: &str = "commit";
-/// Files that go when the disk is full; made when the first pack is sent.
-pub const RESERVE: &str = "reserve";
-/// In the directory of somebody who opens a pack this begins the name of the pack itself, from the moment when what came out
-/// of it counts; its own name follows.
-pub const SPENT: &str = "spent-";
-/// The same where some of it is left: the name follows that it gets then.
-pub const LEFT: &str = "left-";
-/// Ends the name of the file in `damaged/` that says why.
-pub const WHY: &str = ".why";
-/// Every directory of a queue.
-pub const DIRS: [&str; 7] = [TMP, READY, DELAYED, CLAIMED, DEAD, DONE, DAMAGED];
 
 /// How many messages share a home bucket. Measured, not part of the format: it weighs the listing of one bucket against
 /// the listing of all buckets' names.
 pub const BUCKET_SIZE: u32 = 1024;
 /// The most messages that one pack may say it has: its six digits.
 pub const PACK_COUNT_MAX: u32 = 999_999;
-/// How much time shares a bucket of `delayed/`.
-const DELAY_BUCKET: u64 = 60_000_000;
 
 pub const PRIORITIES: u8 = 10;
 
@@ -230,36 +193,6 @@ impl Grouped {
     }
 }
 
-/// Until when a claim holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// As long as somebody holds the lock on the message.
-    Live,
-    /// For so long after the file was last touched.
-    Timed(Duration),
-    /// No more: the message of this group's ticket was acknowledged, and the ticket waits to be sent on.
-    Acked,
-    /// The same, dead-lettered.
-    Buried,
-    /// The same, removed.
-    Removed,
-}
-
-impl Lease {
-    /// The longest that its twelve digits of milliseconds can say: 31 years.
-    pub const LONGEST: Duration = Duration::from_millis(999_999_999_999);
-}
-
-/// The secret of one claim: who knows it may settle the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    pub(super) fn new(random: [u8; 16]) -> Token {
-        Token(base32(random))
-    }
-}
-
 /// 128 random bits as 26 characters of lower-case base32.
 pub(super) fn base32(random: [u8; 16]) -> String {
     let mut text = data_encoding::BASE32_NOPAD.encode(&random);
@@ -284,14 +217,6 @@ pub struct Name {
     pub pack: Option<u32>,
 }
 
-/// The name of a claimed message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedName {
-    pub name: Name,
-    pub lease: Lease,
-    pub token: Token,
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}-{:05}", self.id, self.bucket, self.priority.0, self.attempts.0)?;
@@ -301,19 +226,6 @@ impl fmt::Display for Name {
             None => (),
         }
         self.pack.map_or(Ok(()), |count| write!(f, "-n{count:06}"))
-    }
-}
-
-impl fmt::Display for ClaimedName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, millis) = match self.lease {
-            Lease::Live => ('l', 0),
-            Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
-            Lease::Acked => ('a', 0),
-            Lease::Buried => ('b', 0),
-            Lease::Removed => ('r', 0),
-        };
-        write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
     }
 }
 
@@ -383,55 +295,10 @@ impl Name {
     }
 }
 
-impl ClaimedName {
-    pub fn parse(text: &str) -> Option<ClaimedName> {
-        let (name, rest) = Name::parse_start(text)?;
-        let (lease, token) = rest.strip_prefix('-')?.split_once('-')?;
-        let millis = digits(lease.get(1..)?, 12)?;
-        let lease = match (lease.as_bytes()[0], millis) {
-            (b'l', 0) => Lease::Live,
-            (b'a', 0) => Lease::Acked,
-            (b'b', 0) => Lease::Buried,
-            (b'r', 0) => Lease::Removed,
-            (b't', millis) => Lease::Timed(Duration::from_millis(millis)),
-            _ => return None,
-        };
-        is_base32(token).then(|| ClaimedName { name, lease, token: Token(token.to_string()) })
-    }
-}
-
 /// The names of messages in the order of their ids. Nearly all begin alike, and the id decides before a byte is compared.
 pub(super) fn sort(names: &mut [String]) {
     let id = |name: &String| name.as_bytes().first_chunk().map(|id: &[u8; 16]| u128::from_be_bytes(*id));
     names.sort_unstable_by(|one, other| id(one).cmp(&id(other)).then_with(|| one.cmp(other)));
-}
-
-/// `ready/P`.
-pub(super) fn ready_priority(priority: Priority) -> PathBuf {
-    [READY, &priority.0.to_string()].iter().collect()
-}
-
-/// The directory, below the queue's, in which a message of this state stands.
-pub(super) fn home(state: State, name: &Name, due: Option<Time>) -> PathBuf {
-    let mut path = PathBuf::from(state.word());
-    match state {
-        State::Ready => {
-            path.push(name.priority.0.to_string());
-            // A pack stands where its bucket would.
-            if name.pack.is_none() {
-                path.push(name.bucket.to_string());
-            }
-        }
-        State::Delayed => path.push(due_bucket(due.unwrap_or_default())),
-        State::Dead | State::Done => path.push(name.bucket.to_string()),
-        State::Claimed | State::Damaged => (),
-    }
-    path
-}
-
-/// The bucket of `delayed/` for a due time: the start of its minute.
-pub(super) fn due_bucket(due: Time) -> String {
-    format!("{:016}", due.micros() / DELAY_BUCKET * DELAY_BUCKET)
 }
 
 /// How many messages a pack has: at least one.
@@ -454,6 +321,7 @@ pub(super) fn digits(text: &str, width: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn name() -> Name {
         Name {

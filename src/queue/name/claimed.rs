@@ -1,0 +1,73 @@
+//! The name of a claimed message: until when the claim holds, and the secret of whoever may end it.
+
+use super::{Name, base32, digits, is_base32};
+use std::fmt;
+use std::time::Duration;
+
+/// Until when a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// As long as somebody holds the lock on the message.
+    Live,
+    /// For so long after the file was last touched.
+    Timed(Duration),
+    /// No more: the message of this group's ticket was acknowledged, and the ticket waits to be sent on.
+    Acked,
+    /// The same, dead-lettered.
+    Buried,
+    /// The same, removed.
+    Removed,
+}
+
+impl Lease {
+    /// The longest that its twelve digits of milliseconds can say: 31 years.
+    pub const LONGEST: Duration = Duration::from_millis(999_999_999_999);
+}
+
+/// The secret of one claim: who knows it may settle the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    pub(in crate::queue) fn new(random: [u8; 16]) -> Token {
+        Token(base32(random))
+    }
+}
+
+/// The name of a claimed message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedName {
+    pub name: Name,
+    pub lease: Lease,
+    pub token: Token,
+}
+
+impl fmt::Display for ClaimedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, millis) = match self.lease {
+            Lease::Live => ('l', 0),
+            Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
+            Lease::Acked => ('a', 0),
+            Lease::Buried => ('b', 0),
+            Lease::Removed => ('r', 0),
+        };
+        write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
+    }
+}
+
+impl ClaimedName {
+    pub fn parse(text: &str) -> Option<ClaimedName> {
+        let (name, rest) = Name::parse_start(text)?;
+        let (lease, token) = rest.strip_prefix('-')?.split_once('-')?;
+        let millis = digits(lease.get(1..)?, 12)?;
+        let lease = match (lease.as_bytes()[0], millis) {
+            (b'l', 0) => Lease::Live,
+            (b'a', 0) => Lease::Acked,
+            (b'b', 0) => Lease::Buried,
+            (b'r', 0) => Lease::Removed,
+            (b't', millis) => Lease::Timed(Duration::from_millis(millis)),
+            _ => return None,
+        };
+        is_base32(token).then(|| ClaimedName { name, lease, token: Token(token.to_string()) })
+    }
+}
