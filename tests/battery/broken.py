@@ -3,6 +3,7 @@
 Each takes an empty directory to work in, and calls `note(kind, text)` for what must not be; it returns how much was sent.
 """
 
+import datetime
 import os
 import random
 import select
@@ -232,12 +233,19 @@ def faulty(mq, work, note):
     os.remove(switch)
     # A send whose rename failed, and then the removal of its file as well, is one whose sender died: recovery publishes it.
     one.refused.clear()
-    time.sleep(3.1)  # the leases of 3 s that nobody settled run out
+    # Those of 3 s that nobody settled.
+    one.wait_for("the end of the leases", lambda: not leased(one))
     one.call("dlq", "redrive", one.queue, "--all", allowed=(0, 1))
     one.account()
     subprocess.run(["umount", mount], check=False)
     server.wait()
     return len(one.sent)
+
+
+def leased(one):
+    """Whether a timed lease has not run out yet."""
+    ends = (message.get("lease_until") for message in harness.listing(one.mq, one.queue))
+    return any(end and datetime.datetime.fromisoformat(end) > datetime.datetime.now(datetime.UTC) for end in ends)
 
 
 def quiet(one, switch):
