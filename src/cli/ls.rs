@@ -11,7 +11,7 @@ use super::select::{Select, States};
 use super::stats;
 use super::table::{Align, Cell, Table, Tint};
 use crate::queue::Queue;
-use crate::queue::name::{Lease, State};
+use crate::queue::name::State;
 use crate::time::{Time, format_age};
 use anyhow::Result;
 
@@ -121,8 +121,7 @@ pub fn state_tint(state: State) -> Tint {
 
 fn columns(look: &Look, queue: &Queue, _: Time) -> Result<Vec<String>> {
     let place = &look.place;
-    let live = place.claimed.as_ref().is_some_and(|claimed| claimed.lease == Lease::Live);
-    let holder = if live { queue.holder(place)? } else { None };
+    let holder = if place.state == State::Claimed { queue.holder(place)? } else { None };
     let lease_until = look.times.and_then(|times| times.lease_until);
     Ok(vec![
         place.id().to_string(),

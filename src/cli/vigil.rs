@@ -33,16 +33,16 @@ impl Vigil {
     /// Sleeps until there may be something new, or until `next`; `false` when the time is over. A look that began at
     /// `began` has just found that it is not yet so.
     pub fn pause(&mut self, queue: &Queue, began: Instant, next: Option<Duration>) -> Result<bool> {
-        let now = Instant::now();
-        let left = self.until.map_or(POLL, |until| until.saturating_duration_since(now));
-        if left.is_zero() {
+        let until = self.until;
+        let left = || until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
+        if left().is_zero() {
             return Ok(false);
         }
-        let looked = now.duration_since(began);
+        let looked = began.elapsed();
         if looked > LONG {
-            std::thread::sleep(left.min(looked * 4).min(POLL));
+            std::thread::sleep(left().min(looked * 4).min(POLL));
         }
-        let mut sleep = left.min(if self.watch.is_some() { POLL } else { POLL_BLIND });
+        let mut sleep = left().min(if self.watch.is_some() { POLL } else { POLL_BLIND });
         sleep = sleep.min(next.unwrap_or(sleep)).max(Duration::from_millis(1));
         if self.watch.is_some() && self.soon < SOON_LAST {
             sleep = sleep.min(self.soon);

@@ -22,6 +22,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_LAST: Duration = Duration::from_millis(500);
 /// And at least so many times as long as the look took, so that those who wait leave the lock to others.
 const PAUSE_FACTOR: u32 = 4;
+
 /// Holds a message, or a batch of them, to the limits while it is being written.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {

@@ -49,8 +49,8 @@ impl Queue {
     }
 
     /// What a send sees to before it takes any room, and whoever opens a pack: on a small btrfs, where none is left for a
-    /// rename when it is full, that there is a reserve. So either its files are there, or their room is free for the renames that drain the
-    /// queue.
+    /// rename when it is full, that there is a reserve. So either its files are there, or their room is free for the renames
+    /// that drain the queue.
     ///
     /// # Errors
     /// As of [`Queue::keep_reserve`]: the disk is full.

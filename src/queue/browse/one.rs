@@ -5,7 +5,7 @@ use crate::fs::{Access, Dir};
 use crate::queue::Queue;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth, Message};
-use crate::queue::name::{self, Grouped, Id, State, ready_priority};
+use crate::queue::name::{self, Grouped, Id, Lease, State, ready_priority};
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -91,6 +91,9 @@ impl Queue {
 
     /// Who holds a claimed message now, from the kernel's lock table; `None` for a timed lease, or where nobody does.
     pub fn holder(&self, place: &Place) -> Result<Option<u32>> {
+        if place.claimed.as_ref().is_some_and(|claimed| matches!(claimed.lease, Lease::Timed(_))) {
+            return Ok(None);
+        }
         let Some(dir) = self.dir_of(place)? else { return Ok(None) };
         match self.disk.stat_at(&dir, &place.file_name) {
             Err(error) if error.missing() => Ok(None),
@@ -106,7 +109,7 @@ impl Queue {
             stat => {
                 let stat = stat?;
                 let lease_until = match place.claimed.as_ref().map(|claimed| claimed.lease) {
-                    Some(name::Lease::Timed(lease)) => Some(stat.modified.plus(lease)),
+                    Some(Lease::Timed(lease)) => Some(stat.modified.plus(lease)),
                     _ => None,
                 };
                 Ok(Some(Times { since: stat.changed, lease_until }))

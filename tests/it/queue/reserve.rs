@@ -2,7 +2,6 @@
 
 use super::packs;
 use super::world::{Config, PLAIN, Q, World, body_of, claim_one};
-use crate::support::inject::{Injected, Plan};
 use mq::fs::{Disk, Store};
 use mq::queue::name::Lease;
 use mq::queue::{Envelope, Queue, Scout, Settled};
@@ -21,15 +20,10 @@ fn files(world: &World) -> usize {
     world.machine.files("/q/reserve").len()
 }
 
-fn refusing(world: &World, refuses: impl Fn(&str) -> Option<Errno> + Send + Sync + 'static) -> Disk {
-    let (steps, _) = Injected::new(world.machine.process(), Plan::Healthy);
-    Disk::new(steps.refusing(refuses))
-}
-
 /// A process for which the disk has no room for a rename, until a file of the reserve has gone.
 fn full(world: &World) -> Disk {
     let given = AtomicBool::new(false);
-    refusing(world, move |step| {
+    world.refusing(move |step| {
         given.fetch_or(step.starts_with("unlink 0"), Ordering::Relaxed);
         (step.starts_with("rename") && !given.load(Ordering::Relaxed)).then_some(Errno::NOSPC)
     })
@@ -68,7 +62,7 @@ fn on_a_full_btrfs_a_pack_is_not_opened_with_the_reserve_and_a_dead_letter_of_it
     let mut world = btrfs();
     packs::sent(&mut world);
     let given = AtomicBool::new(false);
-    let disk = refusing(&world, move |step| {
+    let disk = world.refusing(move |step| {
         given.fetch_or(step.starts_with("unlink 0"), Ordering::Relaxed);
         let new = step.starts_with("create") || step.starts_with("make_dir");
         (new && !given.load(Ordering::Relaxed)).then_some(Errno::NOSPC)
@@ -84,7 +78,7 @@ fn on_a_full_btrfs_a_pack_is_not_opened_with_the_reserve_and_a_dead_letter_of_it
 fn whoever_sends_to_a_btrfs_without_room_for_the_reserve_is_refused() {
     let world = btrfs();
     let no_room = |step: &str| (step == "create 7").then_some(Errno::NOSPC);
-    let queue = Queue::open(&refusing(&world, no_room), Path::new(Q)).unwrap();
+    let queue = Queue::open(&world.refusing(no_room), Path::new(Q)).unwrap();
     assert!(queue.draft(Envelope::default()).is_err_and(|error| error.no_room()));
     assert!(queue.batch().is_err_and(|error| error.no_room()));
     assert_eq!((files(&world), world.machine.files("/q/tmp").len()), (0, 0));

@@ -1,8 +1,7 @@
 //! What is kept after an acknowledgement, where space is short, and how it goes when its time is over.
 
 use super::world::{PLAIN, Q, World, body_of, claim_one, urgent};
-use crate::support::inject::{Injected, Plan};
-use mq::fs::Disk;
+use crate::support::inject::Plan;
 use mq::queue::name::{Lease, State};
 use mq::queue::{Envelope, Queue, Settled};
 use rustix::io::Errno;
@@ -65,8 +64,7 @@ fn what_is_kept_takes_nothing_of_the_reserve() {
     let mut world = keeping();
     super::packs::reserved(&mut world);
     let claim = claim_one(&world.open(), Lease::Live).unwrap();
-    let (steps, _) = Injected::new(world.machine.process(), Plan::Healthy);
-    let disk = Disk::new(steps.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC)));
+    let disk = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC));
     assert_eq!(claim.ack(&Queue::open(&disk, Path::new(Q)).unwrap()).unwrap(), Settled::Unkept);
     assert_eq!(world.machine.files("/q/reserve").len(), 8);
 }

@@ -8,6 +8,7 @@ use mq::fs::{Access, Disk, File, Store};
 use mq::queue::name::{Lease, Priority, State};
 use mq::queue::{Batch, Claim, Draft, Envelope, Error, Found, Place, Queue, Receipt, Result, Scout, Settings, Settled};
 use mq::time::Time;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -188,6 +189,12 @@ impl World {
         let (steps, tape) = Injected::new(self.machine.process(), plan);
         let machine = self.machine.clone();
         (Disk::new(steps.on_failed_flush(move |file| machine.flush_failed(file))), tape)
+    }
+
+    /// A process whose steps are told to `refuses`.
+    pub fn refusing(&self, refuses: impl Fn(&str) -> Option<Errno> + Send + Sync + 'static) -> Disk {
+        let (steps, _) = Injected::new(self.machine.process(), Plan::Healthy);
+        Disk::new(steps.refusing(refuses))
     }
 
     pub fn send(&mut self, disk: &Disk, path: &str, body: &[u8], envelope: Envelope) -> Result<()> {

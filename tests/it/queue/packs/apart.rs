@@ -4,7 +4,6 @@
 use super::{COUNT, body, claim_whole, open, sent};
 use crate::queue::survey::{Seen, Survey};
 use crate::queue::world::{Config, PLAIN, Q, World, body_of, claim_one};
-use crate::support::inject::{Injected, Plan};
 use mq::fs::{Disk, Store};
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Counting, Ending, Envelope, Found, Place, Queue, Scout};
@@ -34,17 +33,11 @@ fn publish(world: &World, many: u32, envelope: &Envelope) {
     assert!(batch.publish(|_| ()).unwrap().is_none());
 }
 
-/// A process whose steps are told to `refuses`.
-fn refusing(world: &World, refuses: impl Fn(&str) -> Option<Errno> + Send + Sync + 'static) -> Disk {
-    let (steps, _) = Injected::new(world.machine.process(), Plan::Healthy);
-    Disk::new(steps.refusing(refuses))
-}
-
 /// A process that writes down its steps.
 fn told(world: &World) -> (Disk, Arc<Mutex<Vec<String>>>) {
     let steps: Arc<Mutex<Vec<String>>> = Arc::default();
     let tell = steps.clone();
-    let disk = refusing(world, move |step| {
+    let disk = world.refusing(move |step| {
         tell.lock().unwrap().push(step.to_string());
         None
     });
@@ -175,7 +168,7 @@ fn a_pack_is_opened_to_the_end_of_a_bucket_and_comes_home_by_one_rename() {
 fn a_pack_is_opened_as_far_as_there_is_room() {
     let world = pack_of(300, PLAIN, &Envelope::default());
     let made = AtomicU32::new(0);
-    let disk = refusing(&world, move |step| {
+    let disk = world.refusing(move |step| {
         if step.starts_with("make_dir") {
             made.store(0, Ordering::Relaxed);
         }
@@ -192,7 +185,7 @@ fn a_full_disk_gives_its_reserve_for_a_message_of_a_pack() {
     let mut world = World::empty(PLAIN, 1);
     sent(&mut world);
     let given = AtomicBool::new(false);
-    let disk = refusing(&world, move |step| {
+    let disk = world.refusing(move |step| {
         given.fetch_or(step.starts_with("unlink 0"), Ordering::Relaxed);
         (step.starts_with("create") && !given.load(Ordering::Relaxed)).then_some(Errno::NOSPC)
     });
@@ -209,7 +202,7 @@ fn a_full_disk_delivers_nothing_that_is_expired_or_damaged() {
     let envelope = Envelope { expires: Some(expires(&empty)), ..Envelope::default() };
     let world = pack_of(COUNT, PLAIN, &envelope);
     let refused = |world: &World| {
-        let found = open(&refusing(world, full)).unwrap().claim(&mut Scout::new(), Lease::Live);
+        let found = open(&world.refusing(full)).unwrap().claim(&mut Scout::new(), Lease::Live);
         assert!(matches!(&found, Err(error) if error.no_room()), "{found:?}");
     };
     let late = world.fork();
@@ -221,12 +214,9 @@ fn a_full_disk_delivers_nothing_that_is_expired_or_damaged() {
         refused(&world);
     }
     // It is the disk that has no room: any other error is one.
-    let broken = refusing(&world, |step| step.starts_with("make_dir").then_some(Errno::IO));
+    let broken = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::IO));
     assert!(open(&broken).unwrap().claim(&mut Scout::new(), Lease::Live).is_err());
-    assert!(matches!(
-        open(&refusing(&world, full)).unwrap().claim(&mut Scout::new(), Lease::Live),
-        Ok(Found::Claim(_))
-    ));
+    assert!(matches!(open(&world.refusing(full)).unwrap().claim(&mut Scout::new(), Lease::Live), Ok(Found::Claim(_))));
 }
 
 #[test]
@@ -329,9 +319,9 @@ fn only_a_pack_that_can_be_delivered_is_opened_ahead() {
 #[test]
 fn a_failed_message_that_no_room_is_found_for_is_brought_home_later() {
     let world = pack_of(COUNT, PLAIN, &Envelope::default());
-    let receipt = claim_one(&open(&refusing(&world, full)).unwrap(), Lease::Timed(Duration::from_secs(60)));
+    let receipt = claim_one(&open(&world.refusing(full)).unwrap(), Lease::Timed(Duration::from_secs(60)));
     let receipt = receipt.unwrap().receipt(Q);
-    let queue = open(&refusing(&world, |step| step.starts_with("rename ready to").then_some(Errno::NOSPC))).unwrap();
+    let queue = open(&world.refusing(|step| step.starts_with("rename ready to").then_some(Errno::NOSPC))).unwrap();
     let nack = queue.redeem(&receipt, None).unwrap().nack(&queue, Again::Now, Counting::Counted, None);
     assert!(matches!(&nack, Err(error) if error.no_room()), "{nack:?}");
     world.open().recover().unwrap();

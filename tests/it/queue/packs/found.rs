@@ -117,8 +117,7 @@ fn an_opener_that_cannot_be_read_is_an_error() {
     let (world, place) = opened_by_another();
     let _opener = lock(&world);
     let step = format!("open_dir {}", opening(&world).rsplit_once('/').unwrap().1);
-    let (steps, _) = Injected::new(world.machine.process(), Plan::Healthy);
-    let disk = Disk::new(steps.refusing(move |it| (it == step).then_some(Errno::IO)));
+    let disk = world.refusing(move |it| (it == step).then_some(Errno::IO));
     let removed = remove(&disk, &place);
     let Err(Error::Disk(error)) = removed else { panic!("{removed:?}") };
     assert_eq!(error.source.raw_os_error(), Some(Errno::IO.raw_os_error()));

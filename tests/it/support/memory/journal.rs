@@ -5,7 +5,8 @@
 //! - fsync(2) of a file, or of a directory, commits that journal as a whole, up to that moment;
 //! - the contents of a file are not in the journal. Before its fsync each write may be lost alone, or cut off.
 //!
-//! Unless the file system is one that [`Store::syncs_names`], fsync of a file says nothing about names: only that of a directory does.
+//! Unless the file system is one that [`Store::syncs_names`], fsync of a file says nothing about names: only that of a
+//! directory does.
 
 use super::tree::{Change, Inode, Node, Tree};
 use crate::support::rng::Rng;
