@@ -1,6 +1,7 @@
 //! Too few descriptors, or the usual three closed: no file of a queue takes their place, and no error is "nothing there".
 
-use crate::support::sandbox::{Sandbox, why};
+use crate::support::program;
+use crate::support::sandbox::{Sandbox, explains};
 use rustix::io::Errno;
 use std::process::Command;
 
@@ -51,7 +52,7 @@ fn with_few_descriptors_a_command_works_or_says_so() {
         let limited = |words: &str| {
             let told = sandbox.sh(&format!("ulimit -n {few}; exec mq {words}")).one_of(&[0, 74]);
             let failed = told.code == Some(74);
-            assert!(!failed || told.stderr.contains(&why(Errno::MFILE)), "{few}, mq {words}: {}", told.stderr);
+            assert!(!failed || explains(&told.stderr, Errno::MFILE), "{few}, mq {words}: {}", told.stderr);
             (!failed).then(|| told.text().trim_end().to_string())
         };
         let receipt = limited("claim jobs").unwrap_or_else(|| sandbox.mq(["claim", "jobs"]).ok().trim_end().into());
@@ -75,7 +76,7 @@ fn where_nothing_can_be_watched_a_wait_ends_all_the_same() {
         let mut command = sandbox.command(["--version"]);
         command = {
             let mut strace = Command::new("strace");
-            strace.args(["-qqq", "-o", "/dev/null", "-e", inject, env!("CARGO_BIN_EXE_mq")]).args(words.split(' '));
+            strace.args(["-qqq", "-o", "/dev/null", "-e", inject, program()]).args(words.split(' '));
             strace.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
             strace
         };

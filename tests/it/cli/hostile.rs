@@ -1,6 +1,7 @@
 //! A queue in which somebody has left, in every directory, whatever a directory can hold under every name that means something
 //! there: nothing blocks, nothing outside is touched, nothing reaches a terminal that it would obey, and what was sent comes.
 
+use crate::support::program;
 use crate::support::pty::SMALL;
 use crate::support::rng::Rng;
 use crate::support::sandbox::{Ran, Sandbox};
@@ -143,7 +144,7 @@ impl Place {
     fn run(&self, words: &str) -> String {
         let limit = PATIENCE.as_secs().to_string();
         let mut timeout = Command::new("timeout");
-        timeout.args(["-s", "KILL", &limit, env!("CARGO_BIN_EXE_mq")]).args(words.split(' '));
+        timeout.args(["-s", "KILL", &limit, program()]).args(words.split(' '));
         let began = Instant::now();
         let output = self.dressed(timeout).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

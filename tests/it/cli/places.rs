@@ -1,6 +1,6 @@
 //! File systems that are put together of others: a mount in the middle of a queue, and an overlay.
 
-use crate::support::sandbox::{Ran, Sandbox, why};
+use crate::support::sandbox::{Ran, Sandbox, explains};
 use rustix::io::Errno;
 use std::process::Command;
 
@@ -38,7 +38,7 @@ fn a_mount_in_the_middle_of_a_queue_is_an_error_and_loses_nothing() {
         let (work, redrive) = told.text().split_once('\n').map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
         assert!(["0", "10", "74"].contains(&work.as_str()), "{dir}: {told:?}");
         assert!(["0\n", "1\n", "74\n"].contains(&redrive.as_str()), "{dir}: {told:?}");
-        assert!(told.stderr.contains(&why(Errno::XDEV)), "{dir}: {}", told.stderr);
+        assert!(explains(&told.stderr, Errno::XDEV), "{dir}: {}", told.stderr);
         assert!(told.stderr.lines().all(|line| line.starts_with("mq: ") || line.starts_with("hint: ")), "{told:?}");
         // All in one place again, there is what was sent, once, and nothing else.
         sandbox.mq(["fsck", "jobs", "--repair"]).code(0);
@@ -103,6 +103,6 @@ fn a_file_system_that_became_read_only_hides_and_loses_nothing() {
         mq fsck ./m/q";
     let Some(ran) = mounting("a file system that becomes read-only", &sandbox, script) else { return };
     let told = ran.code(0).prints("2\n3\n4\n5\n");
-    let said: Vec<&str> = told.stderr.lines().filter(|line| line.contains(&why(Errno::ROFS))).collect();
+    let said: Vec<&str> = told.stderr.lines().filter(|line| explains(line, Errno::ROFS)).collect();
     assert!(said.len() >= 10, "{}", told.stderr);
 }

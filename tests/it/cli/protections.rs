@@ -1,5 +1,6 @@
 //! Protections that need a real file system, and that a queue without accidents never shows: `tests/mutants` takes them out.
 
+use crate::support::program;
 use crate::support::sandbox::{Ran, Sandbox};
 use std::fs;
 use std::process::Command;
@@ -80,7 +81,7 @@ fn a_lease_is_counted_from_the_last_touch_of_the_file() {
 fn ends(sandbox: &Sandbox, words: &str) -> Ran {
     let model = sandbox.command(["--version"]);
     let mut command = Command::new("timeout");
-    command.args(["-s", "KILL", "9", env!("CARGO_BIN_EXE_mq")]).args(words.split(' ')).env_clear();
+    command.args(["-s", "KILL", "9", program()]).args(words.split(' ')).env_clear();
     command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(sandbox.dir());
     Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap())
 }

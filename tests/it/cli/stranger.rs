@@ -1,6 +1,7 @@
 //! Another user: he may work in a queue that is shared with him, and nothing that he does there leads whoever uses it out of it.
 //! A queue that is not shared is closed to him. Only root can become another user; for others these tests say so and pass.
 
+use crate::support::program;
 use crate::support::sandbox::{Ran, Sandbox, Told};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -32,7 +33,7 @@ impl Users {
         let mq = sandbox.dir().join("bin/mq");
         fs::create_dir(sandbox.dir().join("bin")).unwrap();
         // By another process, as a script would be written: see `script`.
-        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mq")).arg(&mq).status().unwrap().success());
+        assert!(Command::new("cp").arg(program()).arg(&mq).status().unwrap().success());
         let home = sandbox.dir().join("home");
         fs::create_dir(&home).unwrap();
         fs::write(home.join("secret"), "secret\n").unwrap();

@@ -129,7 +129,7 @@ impl Example {
 
     /// Verified by systemd where it is there; and ExecStart is run, and stopped as systemd would.
     fn unit(&self, place: &Place, name: &str) {
-        let mq = env!("CARGO_BIN_EXE_mq");
+        let mq = crate::support::program();
         let home = place.home().display().to_string();
         let text = self.text.replace("/usr/local/bin/mq", mq).replace("/home/ada", &home).replace("%h", &home);
         place.write(name, &text);

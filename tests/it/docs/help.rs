@@ -50,7 +50,7 @@ fn the_topics_of_the_help_are_understood() {
     }
     let unit = String::from_utf8(place.bash("mq help systemd").stdout).unwrap();
     let unit: String = unit.lines().filter_map(|line| Some(format!("{}\n", line.strip_prefix("  ")?))).collect();
-    place.write("mq-jobs.service", &unit.replace("/usr/local/bin/mq", env!("CARGO_BIN_EXE_mq")));
+    place.write("mq-jobs.service", &unit.replace("/usr/local/bin/mq", crate::support::program()));
     let told = place.command("systemd-analyze").args(["verify", "./mq-jobs.service"]).output().unwrap();
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(!told.lines().any(|line| line.contains("mq-jobs.service")), "{told}");

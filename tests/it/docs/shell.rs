@@ -38,7 +38,7 @@ impl Place {
 
     /// A command with this place's environment and nothing on stdin.
     pub fn command(&self, program: &str) -> Command {
-        let mq = Path::new(env!("CARGO_BIN_EXE_mq")).parent().unwrap();
+        let mq = Path::new(crate::support::program()).parent().unwrap();
         let mut command = Command::new(program);
         command
             .env_clear()

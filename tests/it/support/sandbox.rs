@@ -1,10 +1,11 @@
 //! One hermetic place to run the binary in: a root of its own, an empty environment, UTC.
 #![allow(clippy::disallowed_methods)] // a test looks at the disk from outside
 
+use super::program;
+use rustix::io::Errno;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,10 +16,16 @@ pub struct Sandbox {
     dir: PathBuf,
 }
 
-/// What the C library says of an error: each has its own words.
-pub fn why(error: rustix::io::Errno) -> String {
-    let why = std::io::Error::from(error).to_string();
-    why.split(" (os error").next().unwrap_or_default().to_string()
+/// Whether the text has what a C library says of this error: glibc and musl have words of their own, and the program may be built
+/// with another than the tests.
+pub fn explains(text: &str, error: Errno) -> bool {
+    let words: &[&str] = match error {
+        Errno::XDEV => &["Invalid cross-device link", "Cross-device link"],
+        Errno::MFILE => &["Too many open files", "No file descriptors available"],
+        Errno::ROFS => &["Read-only file system"],
+        other => panic!("the words for {other:?} are to be written here"),
+    };
+    words.iter().any(|words| text.contains(words))
 }
 
 /// An executable file with this text. Another process writes it: what this one has open for writing, the child that another
@@ -52,14 +59,14 @@ impl Sandbox {
 
     /// The command, ready to run, in an environment that has nothing but this.
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mq"));
+        let mut command = Command::new(program());
         command.args(args);
         self.dress(&mut command);
         command
     }
 
     fn dress(&self, command: &mut Command) {
-        let bin = Path::new(env!("CARGO_BIN_EXE_mq")).parent().unwrap();
+        let bin = Path::new(program()).parent().unwrap();
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
         command.env_clear().env("PATH", path).env("HOME", &self.dir).env("TZ", "UTC0").env("TERM", "xterm");
         command.env("MQ_ROOT", self.dir.join("root")).current_dir(&self.dir).stdin(Stdio::null());
@@ -71,14 +78,8 @@ impl Sandbox {
 
     /// With these bytes on stdin.
     pub fn mq_stdin<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I, stdin: impl AsRef<[u8]>) -> Ran {
-        let mut command = self.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (mut pipe, bytes) = (child.stdin.take().unwrap(), stdin.as_ref().to_vec());
         // Who does not read its stdin closes the pipe: no failure of the test.
-        let writer = std::thread::spawn(move || drop(pipe.write_all(&bytes)));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        Ran::from(output)
+        Ran::from(assert_cmd::Command::from_std(self.command(args)).write_stdin(stdin.as_ref()).output().unwrap())
     }
 
     /// A bash script, with `mq` in its PATH.
