@@ -29,15 +29,17 @@ def find_mq():
     return build(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
-def build(tree, environment=None):
-    """Builds a checkout as the README installs it, with musl where Rust has it, and says where cargo, which is the one to know,
-    has put the binary."""
-    environment = {**os.environ, **(environment or {})}
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--message-format=json"]
+def build(tree):
+    """Builds a checkout as the README installs it, with musl where Rust has it."""
     musl = f"{os.uname().machine}-unknown-linux-musl"
     told = subprocess.run(["rustc", "--print", "target-libdir", "--target", musl], capture_output=True, text=True)
-    if os.path.isdir(told.stdout.strip() or "none"):
-        command += ["--target", musl]
+    return cargo_build(tree, "--release", *(["--target", musl] if os.path.isdir(told.stdout.strip() or "none") else []))
+
+
+def cargo_build(tree, *options, environment=None):
+    """Builds a checkout, and says where cargo, which is the one to know, has put the binary."""
+    command = ["cargo", "build", "--locked", "--quiet", "--message-format=json", "--bin", "mq", *options]
+    environment = {**os.environ, **(environment or {})}
     told = subprocess.run(command, cwd=tree, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     paths = [json.loads(line).get("executable") for line in told.splitlines()]
     return next(path for path in paths if path and os.path.basename(path) == "mq")
