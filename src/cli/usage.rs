@@ -48,7 +48,7 @@ pub fn report(error: &clap::Error) -> Exit {
         }
     }
     if command == "mq send" && error.kind() == ErrorKind::UnknownArgument {
-        hints = vec!["a body that may begin with '-' comes after --, as in: mq send QUEUE -- \"$x\"".to_string()];
+        hints.push("a body that may begin with '-' comes after --, as in: mq send QUEUE -- \"$x\"".to_string());
     }
     let subject = command.strip_prefix("mq ").map(|name| format!("{name}: ")).unwrap_or_default();
     say(&format!("{subject}{what}"));

@@ -50,6 +50,13 @@ fn a_typo_gets_a_line_and_a_hint() {
     sandbox.mq(["sned", "jobs"]).code(2).says("sned").says("hint: ");
     sandbox.mq::<[&str; 0]>([]).code(2).says("Usage: mq");
     sandbox.mq(["claim"]).code(2).says("claim: ").says("<QUEUE>");
+    sandbox.mq(["claim", "jobs", "--leas", "3"]).code(2).says("hint: a similar argument exists: '--lease'");
+    // Beside the other thing that it may be.
+    sandbox
+        .mq(["send", "jobs", "--line"])
+        .code(2)
+        .says("hint: a similar argument exists: '--lines'")
+        .says("comes after --");
     sandbox.mq(["--version"]).code(0).prints(&format!("mq {}\n", env!("CARGO_PKG_VERSION")));
 }
 
