@@ -1,7 +1,7 @@
 //! Too few descriptors, or the usual three closed: no file of a queue takes their place, and no error is "nothing there".
 
 use crate::support::program;
-use crate::support::sandbox::{Sandbox, explains};
+use crate::support::sandbox::{Ran, Sandbox, explains};
 use rustix::io::Errno;
 use std::process::Command;
 
@@ -73,14 +73,9 @@ fn with_few_descriptors_a_command_works_or_says_so() {
 fn where_nothing_can_be_watched_a_wait_ends_all_the_same() {
     let sandbox = Sandbox::new();
     let traced = |inject: &str, words: &str| {
-        let mut command = sandbox.command(["--version"]);
-        command = {
-            let mut strace = Command::new("strace");
-            strace.args(["-qqq", "-o", "/dev/null", "-e", inject, program()]).args(words.split(' '));
-            strace.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            strace
-        };
-        crate::support::sandbox::Ran::from(command.current_dir(sandbox.dir()).output().unwrap())
+        let mut strace = sandbox.another("strace");
+        strace.args(["-qqq", "-o", "/dev/null", "-e", inject, program()]).args(words.split(' '));
+        Ran::from(strace.output().unwrap())
     };
     if Command::new("strace").arg("-V").output().is_err() || traced("trace=none", "--version").0.code != Some(0) {
         println!("skipped: strace is not here, or may not trace, to fail a watch with");

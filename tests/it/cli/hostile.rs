@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Older than all that is sent, so that every claimer meets it first.
@@ -143,10 +142,10 @@ impl Place {
     #[track_caller]
     fn run(&self, words: &str) -> String {
         let limit = PATIENCE.as_secs().to_string();
-        let mut timeout = Command::new("timeout");
+        let mut timeout = self.sandbox.another("timeout");
         timeout.args(["-s", "KILL", &limit, program()]).args(words.split(' '));
         let began = Instant::now();
-        let output = self.dressed(timeout).output().unwrap();
+        let output = timeout.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let code = output.status.code();
         let documented = code.is_some_and(|code| {
@@ -156,13 +155,6 @@ impl Place {
         assert!(documented && !stderr.contains("panicked"), "mq {words} ended with {code:?} after {took:?}: {stderr}");
         assert!(!stderr.contains(obeyed), "mq {words} says {stderr:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn dressed(&self, mut command: Command) -> Command {
-        let model = self.sandbox.command(["--version"]);
-        command.env_clear().current_dir(self.sandbox.dir()).stdin(Stdio::null());
-        command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
     }
 
     /// Nothing that the terminal would obey.

@@ -3,7 +3,6 @@
 use crate::support::program;
 use crate::support::sandbox::{Ran, Sandbox};
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 #[test]
@@ -79,11 +78,8 @@ fn a_lease_is_counted_from_the_last_touch_of_the_file() {
 
 /// A command that would go on for ever without what protects it.
 fn ends(sandbox: &Sandbox, words: &str) -> Ran {
-    let model = sandbox.command(["--version"]);
-    let mut command = Command::new("timeout");
-    command.args(["-s", "KILL", "9", program()]).args(words.split(' ')).env_clear();
-    command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(sandbox.dir());
-    Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap())
+    let mut timeout = sandbox.another("timeout");
+    Ran::from(timeout.args(["-s", "KILL", "9", program()]).args(words.split(' ')).output().unwrap())
 }
 
 #[test]

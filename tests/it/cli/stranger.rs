@@ -53,12 +53,9 @@ impl Users {
     /// A command as this user, which ends. `mq` is in its PATH.
     #[track_caller]
     fn run(&self, user: u32, program: &Path, args: &[&str]) -> Ran {
-        let model = self.sandbox.command(["--version"]);
-        let mut command = Command::new("timeout");
-        command.args(["-s", "KILL", "9"]).arg(program).args(args).env_clear();
-        command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let path = format!("{}:/usr/bin:/bin", self.mq.parent().unwrap().display());
-        command.env("PATH", path).current_dir(self.sandbox.dir()).stdin(std::process::Stdio::null());
+        let mut command = self.sandbox.another("timeout");
+        command.args(["-s", "KILL", "9"]).arg(program).args(args);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.mq.parent().unwrap().display()));
         let began = Instant::now();
         let ran = Ran::from(command.uid(user).gid(GROUP).output().unwrap());
         assert!(began.elapsed() < Duration::from_secs(9), "{program:?} {args:?} does not end");

@@ -59,17 +59,19 @@ impl Sandbox {
 
     /// The command, ready to run, in an environment that has nothing but this.
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
-        let mut command = Command::new(program());
+        let mut command = self.another(program());
         command.args(args);
-        self.dress(&mut command);
         command
     }
 
-    fn dress(&self, command: &mut Command) {
+    /// Another program, in the same environment; `mq` is in its PATH.
+    pub fn another(&self, name: &str) -> Command {
         let bin = Path::new(program()).parent().unwrap();
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        let mut command = Command::new(name);
         command.env_clear().env("PATH", path).env("HOME", &self.dir).env("TZ", "UTC0").env("TERM", "xterm");
         command.env("MQ_ROOT", self.dir.join("root")).current_dir(&self.dir).stdin(Stdio::null());
+        command
     }
 
     pub fn mq<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Ran {
@@ -84,10 +86,7 @@ impl Sandbox {
 
     /// A bash script, with `mq` in its PATH.
     pub fn sh(&self, script: &str) -> Ran {
-        let mut command = Command::new("bash");
-        command.args(["-c", script]);
-        self.dress(&mut command);
-        Ran::from(command.output().unwrap())
+        Ran::from(self.another("bash").args(["-c", script]).output().unwrap())
     }
 
     /// Sends one message and returns its id.
