@@ -59,9 +59,7 @@ impl Queue {
                 if disk.now().since(began) < TURN_LENGTH {
                     turn = Some((seq, began));
                 } else {
-                    drop(seq);
-                    self.wake();
-                    std::thread::sleep(TURN);
+                    self.end_turn(seq);
                 }
                 continue;
             }
@@ -110,15 +108,21 @@ impl Queue {
                     }
                     each(self.publish(&mut seq, &shard, file_name, part.priority, part.due, part.group)?);
                 }
-                drop(seq);
-                self.wake();
-                std::thread::sleep(TURN);
+                self.end_turn(seq);
             }
             left_to_others(disk.remove_dir(dir, &shard_name))?;
         }
         drop(turn);
         disk.unlink(dir, COMMIT)?;
         left_to_others(disk.remove_dir(tmp, name))
+    }
+
+    /// Tells of what was published, and leaves the lock to those who wait for it: whoever takes it again at once gets it before
+    /// them, since flock(2) keeps no queue.
+    fn end_turn(&self, seq: Seq<'_>) {
+        drop(seq);
+        self.wake();
+        std::thread::sleep(TURN);
     }
 
     /// Gives the messages of a pack their ids, and puts it where claimers look.
