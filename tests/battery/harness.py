@@ -99,13 +99,20 @@ def mount_new(kind, file, mib, where):
 
 def unmount(where):
     """Takes away what was mounted there, if anything was, though somebody may still have a file open."""
-    for _ in range(50):
-        if not is_mounted(where):
-            return
+    if not unmounted(where, 2.5):
+        subprocess.run(["umount", "-l", where], check=False)
+
+
+def unmounted(where, patience):
+    """Whether nothing is mounted there any more, after so many seconds at most: who was killed may be long about its end."""
+    end = time.monotonic() + patience
+    while is_mounted(where):
         if subprocess.run(["umount", where], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            return
-        time.sleep(0.05)
-    subprocess.run(["umount", "-l", where], check=False)
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def body_of(key, padding):
