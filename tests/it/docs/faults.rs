@@ -134,6 +134,26 @@ fn every_mutant_stands_at_a_fault_that_its_test_shows() {
     assert_eq!(left, BTreeSet::new(), "at no fault, nor in the last section");
 }
 
+/// What mq.5 lists of them is what their patches say.
+#[test]
+fn the_manual_names_what_catches_a_mutant() {
+    let manual = fs::read_to_string(repository("man/mq.5")).unwrap().replace("\\:", "");
+    let (_, list) =
+        manual.split_once("what catches each:\n.Bl -tag -width 2n -compact\n.It ").expect("the list of mutants");
+    let (list, _) = list.split_once("\n.El\n").unwrap();
+    let mut listed = 0;
+    for entry in list.split("\n.It ") {
+        let (name, tests) = entry.split_once('\n').unwrap();
+        let patch = fs::read_to_string(repository(&format!("tests/mutants/{name}.patch"))).unwrap();
+        let catching: Vec<&str> = patch.lines().filter_map(|line| line.strip_prefix("# caught by: ")).collect();
+        let said: Vec<&str> =
+            tests.lines().map(|line| line.trim_start_matches(".Li ").trim_end_matches(" ,")).collect();
+        assert_eq!(said, catching, "{name}");
+        listed += 1;
+    }
+    assert!(listed >= 25, "{listed}");
+}
+
 /// A change of what stands around a protection is seen here, and not first in the zoo or in the battery of broken builds.
 #[test]
 fn every_mutant_applies() {
