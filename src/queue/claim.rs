@@ -138,6 +138,11 @@ impl Scout {
     pub fn glance(&mut self) {
         self.glance = true;
     }
+
+    /// The last whole look that found nothing, and which timed lease ends next, where that is not long ago.
+    fn lately(&self, now: Time) -> Option<(Time, Option<Time>)> {
+        self.whole.filter(|(whole, _)| *whole <= now && now < whole.plus(GLANCES))
+    }
 }
 
 /// How one look at one name ended.
@@ -161,6 +166,23 @@ const GLANCES: Duration = Duration::from_secs(5);
 const SLICE_EVERY: u32 = 64;
 
 impl Queue {
+    /// Whether there is nothing still, for a worker that a message has woken, of which there may be many: asked before anything
+    /// else, it is answered with a few system calls. Then nobody has paused the queue either, and its path is still its own.
+    ///
+    /// `None`: it is not known, so [`Queue::refresh`] and [`Queue::claim`]. What it says of nothing is a reason to sleep on, and
+    /// none to end.
+    ///
+    /// # Errors
+    /// A read error is an error, and never "nothing".
+    pub fn glance(&self, scout: &Scout) -> Result<Option<Nothing>> {
+        match (scout.lately(self.disk.now()), &scout.idle) {
+            (Some((_, next_expiry)), Some(idle)) if self.still_idle(idle)? => {
+                Ok(Some(Nothing { next_expiry, ..Nothing::default() }))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Claims one message, or finds that there is nothing: after a look that skipped no locked entry, with `tmp/` and
     /// `claimed/` gone through for what a crash left.
     ///
@@ -173,16 +195,8 @@ impl Queue {
     pub fn claim(&self, scout: &mut Scout, lease: Lease) -> Result<Found> {
         let (mut looks, mut stuck) = (0, false);
         let (asked, now) = (std::mem::take(&mut scout.glance), self.disk.now());
-        let lately = scout.whole.filter(|(whole, _)| *whole <= now && now < whole.plus(GLANCES));
-        let glance = lately.filter(|_| asked);
+        let glance = scout.lately(now).filter(|_| asked);
         let idle = scout.idle.take().filter(|_| glance.is_some());
-        if let (Some((_, next_expiry)), Some(before)) = (glance, &idle)
-            && self.still_idle(before)?
-        {
-            self.still_here_refreshed()?;
-            scout.idle = idle;
-            return Ok(Found::Nothing(Nothing { next_expiry, ..Nothing::default() }));
-        }
         loop {
             // What is due and can't be moved hides nothing that is ready.
             let (next_due, undue) = match self.promote_due(scout) {

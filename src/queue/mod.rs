@@ -119,14 +119,21 @@ impl Queue {
 
     /// Reads the settings again if `queue.json` was replaced since: one look.
     pub fn refresh(&mut self) -> Result<()> {
-        let stat = match self.disk.stat_at(&self.dir, name::QUEUE_JSON) {
-            Err(error) if error.missing() => return self.still_here(),
-            stat => stat?,
-        };
-        if (stat.identity, stat.modified) != self.read_as {
-            (self.settings, self.read_as) = read_settings(&self.disk, &self.dir)?;
+        match self.settings_replaced() {
+            Err(error) if error.missing() => self.still_here(),
+            replaced => {
+                if replaced? {
+                    (self.settings, self.read_as) = read_settings(&self.disk, &self.dir)?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// Whether `queue.json` is not what was read, by the file and its time.
+    fn settings_replaced(&self) -> Result<bool> {
+        let stat = self.disk.stat_at(&self.dir, name::QUEUE_JSON)?;
+        Ok((stat.identity, stat.modified) != self.read_as)
     }
 
     /// Before "empty", "lost" or sleep: is the path still this queue? Its directory may have been renamed or removed.
@@ -139,14 +146,6 @@ impl Queue {
             (Ok(_), Ok(_)) => Err(moved()),
             (Err(error), _) | (_, Err(error)) if error.missing() => Err(moved()),
             (Err(error), _) | (_, Err(error)) => Err(error.into()),
-        }
-    }
-
-    /// [`Queue::still_here`] for who has just come from [`Queue::refresh`], and so knows which file `queue.json` is.
-    fn still_here_refreshed(&self) -> Result<()> {
-        match self.disk.stat_path(&self.path().join(name::QUEUE_JSON)) {
-            Ok(stat) if stat.identity == self.read_as.0 => Ok(()),
-            _ => self.still_here(),
         }
     }
 

@@ -254,6 +254,14 @@ impl Worker<'_> {
     }
 
     fn claim(&mut self) -> crate::queue::Result<Option<Box<Claim>>> {
+        let Noticed { wake, closed, gone } = self.noticed;
+        let glance = wake && !closed && !gone && self.probe.is_none() && self.options.until.drain.is_none();
+        if glance && let Some(nothing) = self.queue.glance(&self.scout)? {
+            self.noticed = Noticed::default();
+            self.relieved();
+            self.rest(nothing);
+            return Ok(None);
+        }
         self.queue.refresh()?;
         if let Some(pause) = self.queue.paused()? {
             if self.options.until.drain.is_some() {
@@ -266,8 +274,8 @@ impl Worker<'_> {
         }
         self.pause_told = false;
         self.want();
-        let Noticed { wake, closed, gone } = std::mem::take(&mut self.noticed);
-        if wake && !closed && !gone && self.probe.is_none() && self.options.until.drain.is_none() {
+        self.noticed = Noticed::default();
+        if glance {
             self.scout.glance();
         }
         match self.queue.claim(&mut self.scout, Lease::Live)? {

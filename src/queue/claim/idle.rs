@@ -2,7 +2,7 @@
 //! the kernel is the price of waking all.
 
 use super::look::TICK;
-use crate::fs::{Dir, Kind};
+use crate::fs::{Dir, Identity, Kind};
 use crate::queue::Queue;
 use crate::queue::error::Result;
 use crate::queue::name::{DELAYED, Name, Priority, State, ready_priority};
@@ -14,6 +14,9 @@ use std::path::Path;
 /// `delayed/` none. As long as the directories above have not changed, a message can only have come into one of those buckets.
 #[derive(Debug)]
 pub(super) struct Idle {
+    /// The directory that the queue's path leads to. While it is the same and has not changed the queue is still here, nobody has
+    /// paused it, and `queue.json` has not been replaced.
+    queue: (Identity, Time),
     above: Vec<(Dir, Time)>,
     buckets: Vec<Dir>,
 }
@@ -22,7 +25,8 @@ impl Queue {
     /// What a look that found nothing leaves behind for the glances after it; `None` where more is there than that, or where
     /// it has just changed, and so may change again without its times telling.
     pub(super) fn idle(&self) -> Result<Option<Idle>> {
-        let mut idle = Idle { above: Vec::new(), buckets: Vec::new() };
+        let Some(queue) = self.as_read()? else { return Ok(None) };
+        let mut idle = Idle { queue, above: Vec::new(), buckets: Vec::new() };
         let ready = Path::new(State::Ready.word());
         let there = self.priorities_there()?;
         let tops = Priority::all().filter(|priority| there[usize::from(priority.level())]);
@@ -50,8 +54,24 @@ impl Queue {
         Ok(Some(idle))
     }
 
-    /// Whether there is still nothing.
+    /// The directory that the queue's path leads to, and when it last changed; `None` where it is another, or has just changed, or
+    /// holds other settings than those that are known, or a pause.
+    fn as_read(&self) -> Result<Option<(Identity, Time)>> {
+        // The time first, as above.
+        let queue = self.disk.stat_path(self.path())?;
+        let known = queue.identity == self.disk.stat_dir(&self.dir)?.identity
+            && queue.modified.plus(TICK) <= self.disk.now()
+            && !self.settings_replaced()?
+            && self.paused()?.is_none();
+        Ok(known.then_some((queue.identity, queue.modified)))
+    }
+
+    /// Whether there is still nothing, in a queue that is the same.
     pub(super) fn still_idle(&self, idle: &Idle) -> Result<bool> {
+        // Why it is not there any more, the look that comes now will say.
+        if !self.disk.stat_path(self.path()).is_ok_and(|queue| (queue.identity, queue.modified) == idle.queue) {
+            return Ok(false);
+        }
         for (dir, modified) in &idle.above {
             let stat = self.disk.stat_dir(dir)?;
             if stat.modified != *modified || stat.links == 0 {

@@ -12,6 +12,9 @@ use std::time::{Duration, SystemTime};
 
 fn glance(queue: &Queue, scout: &mut Scout) -> Option<Box<mq::queue::Claim>> {
     scout.woken();
+    if queue.glance(scout).unwrap().is_some() {
+        return None;
+    }
     scout.glance();
     match queue.claim(scout, Lease::Live).unwrap() {
         Found::Claim(claim) => Some(claim),
@@ -134,28 +137,56 @@ fn what_comes_into_the_newest_bucket_is_seen() {
     }
 }
 
+/// A worker of a queue that had one message, which knows what is to be looked at.
+fn idle(world: &mut World) -> (Queue, Scout) {
+    world.send(&world.machine.disk(), Q, b"first", Envelope::default()).unwrap();
+    let queue = world.open();
+    let mut scout = Scout::new();
+    let Found::Claim(first) = queue.claim(&mut scout, Lease::Live).unwrap() else { panic!("it was sent") };
+    assert_eq!(first.ack(&queue).unwrap(), Settled::Acked);
+    for _ in 0..3 {
+        assert!(glance(&queue, &mut scout).is_none());
+        world.machine.advance(Duration::from_secs(1));
+    }
+    assert!(queue.glance(&scout).unwrap().is_some(), "nothing has happened");
+    (queue, scout)
+}
+
 #[test]
 fn a_glance_at_a_queue_that_was_moved_away_says_so() {
     for other_in_its_place in [false, true] {
         let mut world = World::empty(PLAIN, 1);
+        let (queue, mut scout) = idle(&mut world);
         let disk = world.machine.disk();
-        world.send(&disk, Q, b"first", Envelope::default()).unwrap();
-        let queue = world.open();
-        let mut scout = Scout::new();
-        let Found::Claim(first) = queue.claim(&mut scout, Lease::Live).unwrap() else { panic!("it was sent") };
-        assert_eq!(first.ack(&queue).unwrap(), Settled::Acked);
-        for _ in 0..3 {
-            assert!(glance(&queue, &mut scout).is_none());
-            world.machine.advance(Duration::from_secs(1));
-        }
         let root = disk.open_queue(Path::new("/")).unwrap();
         disk.rename(&root, "q", &root, "away").unwrap();
         if other_in_its_place {
             Queue::create(&disk, Path::new(Q), &world.settings()).unwrap();
         }
         scout.woken();
+        assert_eq!(queue.glance(&scout).unwrap(), None);
         scout.glance();
         let found = queue.claim(&mut scout, Lease::Live);
         assert!(matches!(found, Err(mq::queue::Error::Moved { .. })), "{found:?}");
+    }
+}
+
+/// Neither is a message, but a worker says that its queue is paused, and does from now on what the settings say now.
+#[test]
+fn a_glance_sees_a_pause_and_other_settings() {
+    for what in ["a pause", "settings"] {
+        let mut world = World::empty(PLAIN, 1);
+        let (queue, mut scout) = idle(&mut world);
+        match what {
+            "a pause" => world.open().pause(None).unwrap(),
+            _ => world.open().configure(|settings| settings.set("max_attempts", "9")).unwrap(),
+        }
+        assert_eq!(queue.glance(&scout).unwrap(), None, "{what}: not seen");
+        // Nor is a queue remembered as idle by who has not heard of it yet.
+        for _ in 0..3 {
+            world.machine.advance(Duration::from_secs(1));
+            assert!(glance(&queue, &mut scout).is_none());
+            assert_eq!(queue.glance(&scout).unwrap(), None, "{what}: forgotten");
+        }
     }
 }
