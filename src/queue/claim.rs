@@ -218,13 +218,19 @@ impl Queue {
             }
             scout.cursor = None;
             if let (Some((_, next_expiry)), None, None, None) = (glance, &failed, &undue, scout.held_back) {
-                if busy && look_again(&mut looks) {
+                let again = busy && look_again(&mut looks);
+                let still = idle.as_ref().map_or(Ok(false), |idle| self.still_idle(idle))?;
+                if again && !still {
                     continue;
                 }
-                self.still_here()?;
+                // Who had it in hand has taken it away, or this look came too late: what is remembered is right again.
+                let busy = busy && !still;
+                if !still {
+                    self.still_here()?;
+                }
                 // Without one the next glance is a look as well.
                 scout.idle = match idle {
-                    Some(idle) if !busy && self.still_idle(&idle)? => Some(idle),
+                    Some(idle) if still => Some(idle),
                     _ if !busy => self.idle()?,
                     _ => None,
                 };

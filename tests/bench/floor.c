@@ -8,6 +8,8 @@
  *   floor claimers DIR COUNT MANY
  *                          the same by so many processes at once, each of which lists a directory of 1000 files, oldest first,
  *                          tries each of its names in order, and goes on to the next
+ *   floor herd DIR COUNT   64 processes that wait for a touch of DIR/wake, COUNT times: poll, read, and look at nothing; Linux alone.
+ *                          Prints the processor time of all 64 for one touch
  *   floor send DIR BODY    one file: create, write, fsync, rename into DIR. A whole process, to be timed from without
  *
  * Prints the seconds, but for send. */
@@ -15,11 +17,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#ifdef __linux__
+#include <sys/inotify.h>
+#endif
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -178,6 +185,61 @@ static void claimers(int count, int many) {
     printf("%.6f\n", now() - start);
 }
 
+#ifdef __linux__
+enum { HERD = 64 };
+
+/* Seconds that these processes have been on a processor: schedstat's first number. */
+static double on_cpu(const pid_t *pids) {
+    double sum = 0;
+    for (int one = 0; one < HERD; one++) {
+        char path[64];
+        unsigned long long ran;
+        snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pids[one]);
+        FILE *from = fopen(path, "r");
+        check(from != NULL && fscanf(from, "%llu", &ran) == 1 && fclose(from) == 0, path);
+        sum += ran / 1e9;
+    }
+    return sum;
+}
+
+static void herd(int count) {
+    pid_t pids[HERD];
+    const struct timespec apart = {0, 30000000};
+    int wake = open("wake", O_WRONLY | O_CREAT | O_CLOEXEC, 0666), ready[2];
+    char one, events[4096];
+    check(wake >= 0 && pipe(ready) == 0, "wake");
+    for (int at = 0; at < HERD; at++) {
+        check((pids[at] = fork()) >= 0, "fork");
+        if (pids[at] > 0)
+            continue;
+        int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        check(watch >= 0 && inotify_add_watch(watch, "wake", IN_ATTRIB) >= 0, "inotify");
+        check(write(ready[1], "", 1) == 1, "pipe");
+        for (;;) {
+            struct pollfd awaited = {watch, POLLIN, 0};
+            check(poll(&awaited, 1, 5000) >= 0, "poll");
+            check(read(watch, events, sizeof events) > 0 || errno == EAGAIN, "read");
+        }
+    }
+    for (int at = 0; at < HERD; at++)
+        check(read(ready[0], &one, 1) == 1, "a process of the herd");
+    nanosleep(&apart, NULL);
+    double before = on_cpu(pids);
+    for (int at = 0; at < count; at++) {
+        check(futimens(wake, NULL) == 0, "wake");
+        nanosleep(&apart, NULL);
+    }
+    printf("%.9f\n", (on_cpu(pids) - before) / count);
+    for (int at = 0; at < HERD; at++)
+        check(kill(pids[at], SIGKILL) == 0 && waitpid(pids[at], NULL, 0) == pids[at], "kill");
+}
+#else
+static void herd(int count) {
+    (void)count;
+    check(0, "no inotify here");
+}
+#endif
+
 static void send_one(const char *body) {
     char name[64], sent[64];
     snprintf(name, sizeof name, ".%d", (int)getpid());
@@ -227,7 +289,7 @@ static void packs(const char *list) {
 int main(int argc, char **argv) {
     int among = argc > 1 && strcmp(argv[1], "claimers") == 0;
     if (argc != 4 + among) {
-        fprintf(stderr, "usage: floor jobs|claims DIR COUNT | floor claimers DIR COUNT MANY | floor packs DIR FILE | floor send DIR BODY\n");
+        fprintf(stderr, "usage: floor jobs|claims|herd DIR COUNT | floor claimers DIR COUNT MANY | floor packs DIR FILE | floor send DIR BODY\n");
         return 2;
     }
     check(chdir(argv[2]) == 0, argv[2]);
@@ -237,6 +299,8 @@ int main(int argc, char **argv) {
         claims(atoi(argv[3]));
     else if (among)
         claimers(atoi(argv[3]), atoi(argv[4]));
+    else if (strcmp(argv[1], "herd") == 0)
+        herd(atoi(argv[3]));
     else if (strcmp(argv[1], "send") == 0)
         send_one(argv[3]);
     else
