@@ -174,7 +174,7 @@ impl Queue {
     ///
     /// # Errors
     /// A read error is an error, and never "nothing".
-    pub fn glance(&self, scout: &Scout) -> Result<Option<Nothing>> {
+    pub fn still_nothing(&self, scout: &Scout) -> Result<Option<Nothing>> {
         match (scout.lately(self.disk.now()), &scout.idle) {
             (Some((_, next_expiry)), Some(idle)) if self.still_idle(idle)? => {
                 Ok(Some(Nothing { next_expiry, ..Nothing::default() }))

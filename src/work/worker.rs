@@ -256,7 +256,7 @@ impl Worker<'_> {
     fn claim(&mut self) -> crate::queue::Result<Option<Box<Claim>>> {
         let Noticed { wake, closed, gone } = self.noticed;
         let glance = wake && !closed && !gone && self.probe.is_none() && self.options.until.drain.is_none();
-        if glance && let Some(nothing) = self.queue.glance(&self.scout)? {
+        if glance && let Some(nothing) = self.queue.still_nothing(&self.scout)? {
             self.noticed = Noticed::default();
             self.relieved();
             self.rest(nothing);

@@ -203,7 +203,7 @@ static double on_cpu(const pid_t *pids) {
 }
 
 static void herd(int count) {
-    pid_t pids[HERD];
+    pid_t pids[HERD], parent = getpid();
     const struct timespec apart = {0, 30000000};
     int wake = open("wake", O_WRONLY | O_CREAT | O_CLOEXEC, 0666), ready[2];
     char one, events[4096];
@@ -217,7 +217,10 @@ static void herd(int count) {
         check(write(ready[1], "", 1) == 1, "pipe");
         for (;;) {
             struct pollfd awaited = {watch, POLLIN, 0};
-            check(poll(&awaited, 1, 5000) >= 0, "poll");
+            int come = poll(&awaited, 1, 5000);
+            check(come >= 0, "poll");
+            if (come == 0 && getppid() != parent)
+                _exit(1);
             check(read(watch, events, sizeof events) > 0 || errno == EAGAIN, "read");
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 fn glance(queue: &Queue, scout: &mut Scout) -> Option<Box<mq::queue::Claim>> {
     scout.woken();
-    if queue.glance(scout).unwrap().is_some() {
+    if queue.still_nothing(scout).unwrap().is_some() {
         return None;
     }
     scout.glance();
@@ -148,7 +148,7 @@ fn idle(world: &mut World) -> (Queue, Scout) {
         assert!(glance(&queue, &mut scout).is_none());
         world.machine.advance(Duration::from_secs(1));
     }
-    assert!(queue.glance(&scout).unwrap().is_some(), "nothing has happened");
+    assert!(queue.still_nothing(&scout).unwrap().is_some(), "nothing has happened");
     (queue, scout)
 }
 
@@ -164,7 +164,7 @@ fn a_glance_at_a_queue_that_was_moved_away_says_so() {
             Queue::create(&disk, Path::new(Q), &world.settings()).unwrap();
         }
         scout.woken();
-        assert_eq!(queue.glance(&scout).unwrap(), None);
+        assert_eq!(queue.still_nothing(&scout).unwrap(), None);
         scout.glance();
         let found = queue.claim(&mut scout, Lease::Live);
         assert!(matches!(found, Err(mq::queue::Error::Moved { .. })), "{found:?}");
@@ -181,12 +181,12 @@ fn a_glance_sees_a_pause_and_other_settings() {
             "a pause" => world.open().pause(None).unwrap(),
             _ => world.open().configure(|settings| settings.set("max_attempts", "9")).unwrap(),
         }
-        assert_eq!(queue.glance(&scout).unwrap(), None, "{what}: not seen");
+        assert_eq!(queue.still_nothing(&scout).unwrap(), None, "{what}: not seen");
         // Nor is a queue remembered as idle by who has not heard of it yet.
         for _ in 0..3 {
             world.machine.advance(Duration::from_secs(1));
             assert!(glance(&queue, &mut scout).is_none());
-            assert_eq!(queue.glance(&scout).unwrap(), None, "{what}: forgotten");
+            assert_eq!(queue.still_nothing(&scout).unwrap(), None, "{what}: forgotten");
         }
     }
 }
