@@ -13,6 +13,8 @@ mod locks;
 mod posix;
 mod standard;
 mod store;
+#[cfg(target_os = "linux")]
+mod turn;
 mod watch;
 
 pub use disk::{Dir, Disk, Error, File, Result, plain};

@@ -30,19 +30,24 @@ pub struct Noticed {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::super::turn::Turns;
     use super::{Interest, Noticed};
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
     use rustix::io::Errno;
     use std::io;
     use std::mem::MaybeUninit;
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
-    /// An open watch; its descriptor becomes readable when something happened.
+    /// An open watch; its descriptor becomes readable when something happened, or, in line, when our turn has come.
     #[derive(Debug)]
     pub struct Watch {
         inotify: OwnedFd,
         claimed: i32,
+        paths: [PathBuf; 2],
+        turns: Option<Turns>,
+        /// It turned out that there are no turns to be had here.
+        refused: bool,
     }
 
     impl Watch {
@@ -68,17 +73,45 @@ mod linux {
                 Err(Errno::NOSPC | Errno::NOMEM) => Ok(None),
                 other => other.map(Some),
             };
+            let paths = [wake.to_path_buf(), claimed.to_path_buf()];
             let (Some(_), Some(claimed)) = (add(wake, flags)?, add(claimed, on_claimed)?) else { return Ok(None) };
-            Ok(Some(Watch { inotify, claimed }))
+            Ok(Some(Watch { inotify, claimed, paths, turns: None, refused: false }))
         }
 
         /// For `poll`.
         pub fn fd(&self) -> BorrowedFd<'_> {
-            self.inotify.as_fd()
+            self.turns.as_ref().and_then(Turns::fd).unwrap_or(self.inotify.as_fd())
         }
 
-        /// Takes all that is waiting, without blocking.
+        /// From now on only those who came earlier hear what happens, until it is our turn; then we do, and all that was
+        /// missed. Where nobody is in line that is so at once, and where there can be no line, nothing changes.
+        pub fn take_turns(&mut self) {
+            if self.refused {
+                return;
+            }
+            let [wake, claimed] = &self.paths;
+            let turns = self.turns.take().map_or_else(|| Turns::open(wake, claimed), Ok);
+            self.turns = turns.and_then(|mut turns| turns.join().map(|()| turns)).ok();
+            self.refused = self.turns.is_none();
+        }
+
+        /// From now on we hear what happens, and whoever is next in line as well.
+        pub fn hear_all(&mut self) {
+            if let Some(turns) = &mut self.turns {
+                turns.leave();
+            }
+        }
+
+        /// Whether we wait for our turn, and hear nothing.
+        pub fn in_line(&self) -> bool {
+            self.turns.as_ref().is_some_and(|turns| turns.fd().is_some())
+        }
+
+        /// Takes all that is waiting, without blocking; what we could not hear in line as well.
         pub fn take(&mut self) -> Noticed {
+            if self.turns.as_mut().is_some_and(|turns| turns.look().is_err()) {
+                (self.turns, self.refused) = (None, true);
+            }
             let mut noticed = Noticed::default();
             let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
             let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
@@ -120,6 +153,15 @@ impl Watch {
         match *self {}
     }
     pub fn take(&mut self) -> Noticed {
+        match *self {}
+    }
+    pub fn take_turns(&mut self) {
+        match *self {}
+    }
+    pub fn hear_all(&mut self) {
+        match *self {}
+    }
+    pub fn in_line(&self) -> bool {
         match *self {}
     }
 }

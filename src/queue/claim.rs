@@ -160,7 +160,7 @@ pub(super) enum Try {
 /// the middle of its few calls. One that is still locked then is held by a job that has settled it already.
 const BUSY_LOOKS: u32 = 20;
 /// For so long after a look that went through all, a glance at what is ready is enough for an idle worker that was woken: of
-/// 64 of them, 63 find nothing. A holder's death is heard in another way.
+/// several, all but one find nothing. A holder's death is heard in another way.
 const GLANCES: Duration = Duration::from_secs(5);
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;

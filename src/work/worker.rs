@@ -33,6 +33,10 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_secs(5);
 /// How often it looks where there is no watch: too many of them already (inotify(7), `max_user_instances`).
 const POLL_BLIND: Duration = Duration::from_millis(250);
+/// How often one looks that stands in line and hears nothing: in case that the first in line is stopped.
+const POLL_IN_LINE: Duration = Duration::from_secs(1);
+/// For so long it listens all the same, once it has found a message in that way.
+const DOUBT: Duration = Duration::from_secs(60);
 /// How often it looks while a ready message is locked: by a job that has put it back, and still runs.
 const POLL_BUSY: Duration = Duration::from_secs(1);
 /// The kernel reports that a descriptor was closed a moment before it frees the lock. So we look again, this long after the
@@ -81,6 +85,8 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         listen_at: now,
         noticed: Noticed::default(),
         probe: None,
+        unheard: false,
+        doubt_until: now,
         until: options.until.time.and_then(|time| now.checked_add(time)),
         handled: 0,
         pause: PAUSE_FIRST,
@@ -128,6 +134,10 @@ struct Worker<'w> {
     noticed: Noticed,
     /// A claimed message was closed, and may be free soon: how long after the next look to look again.
     probe: Option<Duration>,
+    /// Something has happened for a while that those before us in line should have heard.
+    unheard: bool,
+    /// Until then no line is stood in.
+    doubt_until: Instant,
     /// The end of `--for`.
     until: Option<Instant>,
     /// Messages that count for `-n`.
@@ -233,7 +243,10 @@ impl Worker<'_> {
                 return self.nothing_more();
             } else {
                 match self.claim() {
-                    Ok(Some(claim)) => self.take(claim),
+                    Ok(Some(claim)) => {
+                        self.hand_over();
+                        self.take(claim);
+                    }
                     Ok(None) => self.nothing_more(),
                     // Not to be mended by waiting.
                     Err(error @ (Error::Moved { .. } | Error::NoQueue { .. } | Error::BadQueue { .. })) => {
@@ -251,6 +264,16 @@ impl Worker<'_> {
 
     fn free(&self) -> bool {
         self.jobs.len() < self.options.jobs.get()
+    }
+
+    /// A message is ours: whoever is next in line listens now, while we start its job.
+    fn hand_over(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.hear_all();
+        }
+        if std::mem::take(&mut self.unheard) {
+            self.doubt_until = Instant::now() + DOUBT;
+        }
     }
 
     fn claim(&mut self) -> crate::queue::Result<Option<Box<Claim>>> {
@@ -318,6 +341,7 @@ impl Worker<'_> {
     /// There is nothing to claim: when to look again, if nothing happens before.
     fn rest(&mut self, nothing: Nothing) {
         let now = Instant::now();
+        self.unheard = false;
         if self.watch.is_none() && self.watch_at <= now {
             self.watch_at = now + POLL;
             self.watch = self.queue.watch().ok().flatten();

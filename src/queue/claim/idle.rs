@@ -1,5 +1,5 @@
-//! The glance of an idle worker: is there still nothing? Of 64 that a message wakes, 63 come too late for it, and what they ask
-//! the kernel is the price of waking all.
+//! The glance of an idle worker: is there still nothing? Of those that a message wakes, all but one come too late for it, and
+//! what they ask the kernel is the price of waking more than one.
 
 use super::look::TICK;
 use crate::fs::{Dir, Identity, Kind};

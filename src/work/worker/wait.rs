@@ -2,8 +2,8 @@
 //! is due. What happened before it is still there, so it ends at once.
 
 use super::cancel::DEAF;
-use super::{PROBE_FIRST, PROBE_LAST, Worker};
-use crate::fs::Watch;
+use super::{POLL_IN_LINE, PROBE_FIRST, PROBE_LAST, Worker};
+use crate::fs::{Noticed, Watch};
 use crate::work::stderr::{Came, Relay};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::time::Instant;
@@ -12,11 +12,19 @@ impl Worker<'_> {
     /// Waits for whatever comes first.
     pub(super) fn wait(&mut self) {
         let now = Instant::now();
+        let idle = self.end.is_none() && self.jobs.is_empty() && self.gathered.is_empty();
+        if let Some(watch) = &mut self.watch {
+            if idle && self.doubt_until <= now {
+                watch.take_turns();
+            } else {
+                watch.hear_all();
+            }
+        }
         let timeout = self.next(now).map(|at| at.saturating_duration_since(now));
-        let timeout = timeout.and_then(|timeout| timeout.try_into().ok());
         // While nothing can be claimed, what happens in the queue concerns us only if it is a request to cancel a job.
         let claiming = self.end.is_none() && self.free() && self.rest_until <= now;
         let listening = claiming || (!self.jobs.is_empty() && self.listen_at <= now);
+        let in_line = claiming && self.watch.as_ref().is_some_and(Watch::in_line);
         let watch = self.watch.as_ref().filter(|_| listening).map(Watch::fd);
         let relays = self.jobs.iter().filter_map(|job| job.relay.as_ref()).chain(&self.stragglers);
         let mut fds = Vec::with_capacity(2 + self.jobs.len() + self.stragglers.len());
@@ -28,10 +36,12 @@ impl Worker<'_> {
                 .chain(named)
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
-        let polled = poll(&mut fds, timeout.as_ref());
+        let timeout = if in_line { timeout.map(|timeout| timeout.min(POLL_IN_LINE)) } else { timeout };
+        let polled = poll(&mut fds, timeout.and_then(|timeout| timeout.try_into().ok()).as_ref());
         let watched = watch.is_some();
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         match polled {
+            Ok(0) if in_line => return self.missed(),
             Ok(0) => return,
             Ok(_) => (),
             // A handler has run, and written to the pipe.
@@ -66,10 +76,28 @@ impl Worker<'_> {
         jobs.chain(cancel).chain(look).chain(self.gather_until).chain(until).min()
     }
 
+    /// In line for a while, where nothing is heard: what happened meanwhile is of those before us, if they hear.
+    fn missed(&mut self) {
+        let noticed = self.watch.as_mut().map(Watch::take).unwrap_or_default();
+        self.unheard = noticed.wake;
+        if noticed != Noticed::default() {
+            self.heard(noticed);
+        }
+    }
+
     /// Something happened in the queue.
     fn notice(&mut self) {
         let Some(watch) = &mut self.watch else { return };
+        let in_line = watch.in_line();
         let noticed = watch.take();
+        // Our turn may come without anything having happened.
+        if !in_line || noticed != Noticed::default() {
+            self.unheard = false;
+            self.heard(noticed);
+        }
+    }
+
+    fn heard(&mut self, noticed: Noticed) {
         if noticed.gone {
             self.watch = self.queue.watch().ok().flatten();
         }

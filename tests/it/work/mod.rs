@@ -17,6 +17,7 @@ mod protections;
 mod race;
 mod signals;
 mod slow;
+mod turns;
 mod wait;
 
 use crate::support::sandbox::Sandbox;
