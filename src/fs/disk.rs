@@ -120,6 +120,11 @@ impl Disk {
         self.0.now()
     }
 
+    /// See [`Steps::settled`].
+    pub fn settled(&self, modified: Time) -> bool {
+        self.0.settled(modified)
+    }
+
     pub fn boot_id(&self) -> String {
         self.0.boot_id()
     }

@@ -148,6 +148,11 @@ pub struct Free {
 pub trait Steps: Send + Sync {
     /// The moment by the wall clock.
     fn now(&self) -> Time;
+    /// Whether a thing that was last modified then would have another time after its next change: the clock for such times
+    /// ticks every few milliseconds, and what happens within one tick has one time.
+    fn settled(&self, modified: Time) -> bool {
+        self.now() >= modified.plus(Duration::from_millis(50))
+    }
     /// Random bytes, fit for names that nobody can guess.
     fn random(&self, into: &mut [u8]) -> io::Result<()>;
     /// Changes with each boot of the machine; empty where the system does not tell.

@@ -344,9 +344,9 @@ impl Queue {
     }
 
     pub(super) fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
-        self.with_reserve(|| match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.to_string()) {
+        self.with_reserve(|| match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.text()) {
             Err(error) if error.missing() => {
-                self.place_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.to_string())
+                self.place_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.text())
             }
             moved => Ok(moved?),
         })

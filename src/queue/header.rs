@@ -238,7 +238,7 @@ pub(super) fn read(start: &[u8]) -> Start {
     if start.iter().all(|&byte| byte == PLACEHOLDER) {
         return Start::Placeholder;
     }
-    let Some(end) = start.iter().position(|&byte| byte == b'\n') else {
+    let Some(end) = memchr::memchr(b'\n', start) else {
         return Start::Bad("its header has no end".into());
     };
     let line = &start[..end];

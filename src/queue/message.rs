@@ -18,7 +18,7 @@ pub struct Message {
     disk: Disk,
     file: File,
     pub stat: Stat,
-    pub header: Header,
+    pub header: Box<Header>,
     /// The header line, newline included: what the checksum begins with.
     line: Vec<u8>,
     /// The whole body, where it was small and checked.
@@ -63,7 +63,7 @@ pub(super) fn load(disk: &Disk, file: File, stat: Stat, depth: Depth) -> Result<
     }
     bytes.truncate(filled);
     let (header, end) = match header::read(&bytes) {
-        Start::Header(header, end) => (*header, end),
+        Start::Header(header, end) => (header, end),
         Start::Placeholder => return Ok(Content::Placeholder(file)),
         Start::Bad(why) => return Ok(Content::Bad(file, why)),
         Start::Unknown(why) => return Ok(Content::Unknown(why)),
@@ -159,7 +159,7 @@ impl Message {
     }
 
     /// This pack's file, as that of one of its messages: its header, its body and where that is in the file.
-    pub(super) fn one_of_pack(self, header: Header, line: Vec<u8>, body: Vec<u8>, at: u64) -> Message {
+    pub(super) fn one_of_pack(self, header: Box<Header>, line: Vec<u8>, body: Vec<u8>, at: u64) -> Message {
         let in_pack = Some((at, self.body_end()));
         Message { header, line, body: Some(body), in_pack, ..self }
     }

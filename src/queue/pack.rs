@@ -286,7 +286,7 @@ impl Message {
         }
         let line = self.header.line_of_packed(index, &body)?;
         match header::read(&line) {
-            Start::Header(header, _) => Ok(self.one_of_pack(*header, line, body, at)),
+            Start::Header(header, _) => Ok(self.one_of_pack(header, line, body, at)),
             _ => Err(damaged("it has no header")),
         }
     }

@@ -321,7 +321,7 @@ impl Queue {
         }
         match due.filter(|&due| due > name.id.time()) {
             Some(due) => self.place_into(from, file_name, &home(State::Delayed, name, Some(due)), &name.delayed(due)),
-            None => self.place_into(from, file_name, &home(State::Ready, name, None), &name.to_string()),
+            None => self.place_into(from, file_name, &home(State::Ready, name, None), &name.text()),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Claim {
     }
     /// Under what name it stands in `claimed/`.
     pub(super) fn claimed_name(&self) -> String {
-        self.name.to_string()
+        self.name.text()
     }
     /// What its name says beside the lease.
     pub fn name(&self) -> &Name {

@@ -1,7 +1,6 @@
 //! The glance of an idle worker: is there still nothing? Of those that a message wakes, all but one come too late for it, and
 //! what they ask the kernel is the price of waking more than one.
 
-use super::look::TICK;
 use crate::fs::{Dir, Identity, Kind};
 use crate::queue::Queue;
 use crate::queue::error::Result;
@@ -40,7 +39,7 @@ impl Queue {
             // The time first: what comes into it while it is listed changes it.
             let modified = self.disk.stat_dir(&dir)?.modified;
             let buckets = self.bucket_entries(&dir)?;
-            if self.disk.now() < modified.plus(TICK) || buckets.len() > most {
+            if !self.disk.settled(modified) || buckets.len() > most {
                 return Ok(None);
             }
             for (bucket, kind) in buckets {
@@ -60,7 +59,7 @@ impl Queue {
         // The time first, as above.
         let queue = self.disk.stat_path(self.path())?;
         let known = queue.identity == self.disk.stat_dir(&self.dir)?.identity
-            && queue.modified.plus(TICK) <= self.disk.now()
+            && self.disk.settled(queue.modified)
             && !self.settings_replaced()?
             && self.paused()?.is_none();
         Ok(known.then_some((queue.identity, queue.modified)))

@@ -30,9 +30,6 @@ enum Reached {
 
 /// After so many listings of a bucket that some names were left out of, none is.
 const LISTS: u32 = 3;
-/// A directory that has changed within this time may change again without its time telling: the kernel's clock for such
-/// times ticks every few milliseconds.
-pub(super) const TICK: Duration = Duration::from_millis(50);
 /// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
 const FRESH_DIR: u64 = 4096;
 
@@ -125,12 +122,12 @@ impl Queue {
     /// Whether nothing can come before the first entry of a list, which was read when it had last been modified then, without
     /// one of two directories changing.
     fn steady(&self, priority: Priority, top: Dir, top_modified: Time) -> Result<Option<Steady>> {
-        if self.disk.now() < top_modified.plus(TICK) {
+        if !self.disk.settled(top_modified) {
             return Ok(None);
         }
         let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? else { return Ok(None) };
         let ready_modified = self.disk.stat_dir(&ready)?.modified;
-        if self.disk.now() < ready_modified.plus(TICK) {
+        if !self.disk.settled(ready_modified) {
             return Ok(None);
         }
         for higher in Priority::all().take_while(|&higher| higher != priority) {

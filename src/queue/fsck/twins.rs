@@ -53,7 +53,7 @@ impl Seen {
 impl SeenPack {
     /// `None` for what is no pack.
     pub fn new(place: &Place, message: &Message) -> Option<SeenPack> {
-        let Header { first, uid, .. } = &message.header;
+        let Header { first, uid, .. } = &*message.header;
         let window = place.name.pack.map(|_| place.name.window())?;
         Some(SeenPack { uid: uid.clone(), first: first + window.start, count: place.name.count(), id: place.id() })
     }

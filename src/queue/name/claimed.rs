@@ -1,6 +1,6 @@
 //! The name of a claimed message: until when the claim holds, and the secret of whoever may end it.
 
-use super::{Name, base32, digits, is_base32};
+use super::{LONGEST, Name, base32, digits, is_base32, push};
 use std::fmt;
 use std::time::Duration;
 
@@ -44,18 +44,28 @@ pub struct ClaimedName {
 
 impl fmt::Display for ClaimedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, millis) = match self.lease {
-            Lease::Live => ('l', 0),
-            Lease::Timed(length) => ('t', length.min(Lease::LONGEST).as_millis()),
-            Lease::Acked => ('a', 0),
-            Lease::Buried => ('b', 0),
-            Lease::Removed => ('r', 0),
-        };
-        write!(f, "{}-{kind}{millis:012}-{}", self.name, self.token.0)
+        f.write_str(&self.text())
     }
 }
 
 impl ClaimedName {
+    pub fn text(&self) -> String {
+        let (kind, millis) = match self.lease {
+            Lease::Live => ("-l", 0),
+            Lease::Timed(length) => ("-t", length.min(Lease::LONGEST).as_millis()),
+            Lease::Acked => ("-a", 0),
+            Lease::Buried => ("-b", 0),
+            Lease::Removed => ("-r", 0),
+        };
+        let mut text = String::with_capacity(LONGEST);
+        self.name.write(&mut text);
+        text.push_str(kind);
+        push(&mut text, u64::try_from(millis).unwrap_or(u64::MAX), 12);
+        text.push('-');
+        text.push_str(&self.token.0);
+        text
+    }
+
     pub fn parse(text: &str) -> Option<ClaimedName> {
         let (name, rest) = Name::parse_start(text)?;
         let (lease, token) = rest.strip_prefix('-')?.split_once('-')?;

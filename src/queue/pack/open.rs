@@ -226,7 +226,7 @@ impl Run<'_> {
 impl Place {
     /// What a message or pack of this name is called in the state that this is in.
     pub(super) fn called(&self, name: &Name) -> String {
-        self.due.map_or_else(|| name.to_string(), |due| name.delayed(due))
+        self.due.map_or_else(|| name.text(), |due| name.delayed(due))
     }
 }
 

@@ -83,7 +83,7 @@ impl Claim {
     /// may have been put back.
     fn ack_alone(&self, queue: &Queue, record: Option<&Attempt>) -> Result<Option<Settled>> {
         let freeing = queue.unique_release_begin(&self.message.header)?;
-        match self.end_at(queue, queue.claimed_dir()?, &self.name.to_string(), record) {
+        match self.end_at(queue, queue.claimed_dir()?, &self.name.text(), record) {
             Err(error) if error.missing() => Ok(None),
             Err(error) => Err(error),
             Ok(settled) => {

@@ -92,7 +92,7 @@ impl Queue {
     /// `None` for one that is gone or damaged: nobody can tell whose key it had.
     fn header_at(&self, place: &Place) -> Result<Option<Header>> {
         match self.read(place) {
-            Ok(message) => Ok(message.map(|message| message.header)),
+            Ok(message) => Ok(message.map(|message| *message.header)),
             Err(Error::Damaged { .. } | Error::Unknown { .. }) => Ok(None),
             Err(error) => Err(error),
         }

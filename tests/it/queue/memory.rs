@@ -17,7 +17,7 @@ fn header(queue: &Queue, key: Option<&str>) -> Header {
     let claim = claim_one(queue, Lease::Live).unwrap();
     let header = claim.message().header.clone();
     claim.ack(queue).unwrap();
-    header
+    *header
 }
 
 #[test]

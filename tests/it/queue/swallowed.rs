@@ -108,7 +108,7 @@ fn send_pack(queue: &Queue) -> Result<()> {
 /// Of any message that is there.
 pub fn header(queue: &Queue) -> Header {
     let place = State::ALL.into_iter().find_map(|state| first(queue, state)).expect("a message");
-    queue.read(&place).unwrap().expect("it is there").header
+    *queue.read(&place).unwrap().expect("it is there").header
 }
 
 fn first(queue: &Queue, state: State) -> Option<Place> {
