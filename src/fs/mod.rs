@@ -18,7 +18,7 @@ mod turn;
 mod watch;
 
 pub use disk::{Dir, Disk, Error, File, Result, plain};
-pub use posix::{Posix, clear_umask, user_umask};
+pub use posix::{Posix, clear_umask, own_umask, user_umask};
 pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};
 pub use watch::{Interest, Noticed, Watch, wait};

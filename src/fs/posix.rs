@@ -84,6 +84,26 @@ pub fn user_umask() -> u32 {
     USER_UMASK.load(Ordering::Relaxed)
 }
 
+/// Gives the calling thread a file mode creation mask of its own, which is the empty one now: a worker has the user's for the moment
+/// in which it starts a job.
+///
+/// # Errors
+/// Not on this system, or not in this sandbox.
+pub fn own_umask() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: what of the process this thread no longer shares is its umask, its root and its working directory, and nothing
+    // in it relies on changes of these by another thread (unshare(2), CLONE_FS).
+    return match unsafe { libc::unshare(libc::CLONE_FS) } {
+        0 => {
+            rustix::process::umask(Mode::empty());
+            Ok(())
+        }
+        _ => Err(io::Error::last_os_error()),
+    };
+    #[cfg(not(target_os = "linux"))]
+    Err(Errno::NOSYS.into())
+}
+
 const FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 const DIR: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY);
 

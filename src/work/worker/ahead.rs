@@ -1,6 +1,7 @@
 //! The next pack is opened while the jobs of the bucket at hand run: else they would stand still for as long as the disk takes to
 //! write a thousand files.
 
+use crate::fs::own_umask;
 use crate::queue::Queue;
 use std::thread::{Builder, JoinHandle};
 
@@ -17,7 +18,10 @@ impl Ahead {
         }
         let (disk, path) = (queue.disk().clone(), queue.path().to_path_buf());
         let opener = move || {
-            let _ = Queue::open(&disk, &path).and_then(|queue| queue.open_ahead());
+            // What comes out has the queue's mode, also while a job is started with the user's mask.
+            if own_umask().is_ok() {
+                let _ = Queue::open(&disk, &path).and_then(|queue| queue.open_ahead());
+            }
         };
         self.0 = Builder::new().name("ahead".into()).stack_size(256 << 10).spawn(opener).ok();
     }
