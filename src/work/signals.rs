@@ -98,8 +98,8 @@ impl Drop for Signals {
     }
 }
 
-/// Whether the worker was started with this signal ignored.
-fn ignored(signal: i32) -> bool {
+/// Whether this signal is ignored: by whoever started the worker, or by it.
+pub(super) fn ignored(signal: i32) -> bool {
     // SAFETY: an all-zero sigaction is a valid one to be filled in, and the call only reads the disposition.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();

@@ -4,6 +4,7 @@
 use super::environment::LEASE_FD;
 use super::limits::Files;
 use super::named::NAMED_FD;
+use super::signals::ignored;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Pid, umask};
@@ -57,10 +58,11 @@ impl Spawner {
             let mut spawner = Spawner { attributes: attributes.assume_init(), umask, last: RefCell::new(None), files };
             let attributes: *mut libc::posix_spawnattr_t = &raw mut *spawner.attributes;
             let mut signals: libc::sigset_t = std::mem::zeroed();
-            libc::sigfillset(&raw mut signals);
-            // Not to be changed; some systems refuse the whole set when they are in it.
-            libc::sigdelset(&raw mut signals, libc::SIGKILL);
-            libc::sigdelset(&raw mut signals, libc::SIGSTOP);
+            libc::sigemptyset(&raw mut signals);
+            // Those with a handler get their default action from execve(2), and it is not a call each.
+            for signal in (1..=64).filter(|&signal| ignored(signal)) {
+                libc::sigaddset(&raw mut signals, signal);
+            }
             check(libc::posix_spawnattr_setsigdefault(attributes, &raw const signals))?;
             libc::sigemptyset(&raw mut signals);
             check(libc::posix_spawnattr_setsigmask(attributes, &raw const signals))?;
@@ -91,8 +93,8 @@ impl Spawner {
         let environment: Vec<*mut libc::c_char> =
             environment.map(|entry| entry.as_ptr().cast_mut()).chain(end).collect();
         let mut pid = 0;
-        // The mask is the process's, and there is no attribute for it: the user's for the moment of the spawn. No other
-        // thread of ours creates files.
+        // The mask is the process's, and there is no attribute for it: the user's for the moment of the spawn. A thread of ours
+        // that creates files has a mask of its own (`fs::own_umask`).
         let ours = umask(self.umask);
         // SAFETY: both arrays end in a null pointer, and what they and the actions point to outlives the call, which writes
         // through neither (POSIX declares the strings writable for historical reasons only).
