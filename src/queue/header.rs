@@ -214,7 +214,7 @@ impl Line {
         let mut sum = Sum::new();
         sum.update(&self.0);
         sum.combine(body);
-        self.0[CRC_AT..CRC_AT + 8].copy_from_slice(format!("{:08x}", sum.finalize()).as_bytes());
+        self.0[CRC_AT..CRC_AT + 8].copy_from_slice(&sum.digits());
         self.0
     }
 }
@@ -292,7 +292,7 @@ pub(super) fn checksum(line: &[u8]) -> Sum {
 impl Header {
     /// Whether this is the checksum the header claims.
     pub(super) fn agrees(&self, sum: Sum) -> bool {
-        self.crc32 == format!("{:08x}", sum.finalize())
+        self.crc32.as_bytes() == sum.digits()
     }
 }
 

@@ -130,11 +130,7 @@ fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
     let mut sum = Sum::new();
     sum.update(&entry[..PLACE]);
     sum.update(body);
-    let mut sum = sum.finalize();
-    for digit in entry[PLACE..PLACE + 8].iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(sum & 15) as usize];
-        sum >>= 4;
-    }
+    entry[PLACE..PLACE + 8].copy_from_slice(&sum.digits());
     table.extend_from_slice(&entry);
 }
 
@@ -161,7 +157,7 @@ fn agrees(line: &[u8], body: &[u8]) -> bool {
     let mut sum = Sum::new();
     sum.update(&line[..PLACE]);
     sum.update(body);
-    std::str::from_utf8(&line[PLACE..PLACE + 8]) == Ok(format!("{:08x}", sum.finalize()).as_str())
+    line[PLACE..PLACE + 8] == sum.digits()
 }
 
 /// How long the table of so many entries is.
