@@ -226,9 +226,9 @@ impl fmt::Display for Name {
 /// The longest name: a claimed pack's, of a group.
 const LONGEST: usize = 128;
 
-/// Appends a number of at least so many digits. A name is written several times from claim to acknowledgement, and `format!`
-/// took a sixth of mq's own part of that.
-fn push(text: &mut String, number: u64, width: usize) {
+/// Appends a number of at least so many digits. Names are written several times from claim to acknowledgement, and `format!` took
+/// a sixth of mq's own part of that.
+pub(super) fn push(text: &mut String, number: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let (mut at, mut left) = (digits.len(), number);
     while left > 0 {
