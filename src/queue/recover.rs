@@ -205,7 +205,7 @@ impl Queue {
         if let Some(opened) = opened(self, &dir)? {
             // What came out of it was durable before the pack was taken in.
             recovered.published += 1;
-            self.roll_opened(tmp, name, &dir, &opened)?;
+            self.roll_opened(tmp, name, &dir, &opened, false)?;
             self.wake();
             return Ok(());
         }

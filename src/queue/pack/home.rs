@@ -11,8 +11,16 @@ use crate::queue::{Place, Queue};
 use std::ops::ControlFlow;
 
 impl Queue {
-    /// Moves what came out of a pack to its place, and then removes the pack. The caller holds the directory's lock.
-    pub(in crate::queue) fn roll_opened(&self, tmp: &Dir, name: &str, dir: &Dir, opened: &Opened) -> Result<()> {
+    /// Moves what came out of a pack to its place, and then removes the pack; unless it is known to be `whole`, it is looked at
+    /// once more for what is damaged in it. The caller holds the directory's lock.
+    pub(in crate::queue) fn roll_opened(
+        &self,
+        tmp: &Dir,
+        name: &str,
+        dir: &Dir,
+        opened: &Opened,
+        whole: bool,
+    ) -> Result<()> {
         let disk = &self.disk;
         let mut dead = false;
         for state in SHELVES {
@@ -36,6 +44,7 @@ impl Queue {
             disk.sync_all(dir)?;
         }
         match opened {
+            Opened::Spent(pack) if whole => self.unlink_gone(dir, &format!("{SPENT}{pack}"))?,
             Opened::Spent(pack) => self.end_pack(dir, pack)?,
             Opened::Left(pack) => {
                 let home = home(pack.state, &pack.name, pack.due);

@@ -30,6 +30,8 @@ pub(in crate::queue) struct Opening<'q> {
     dir: Dir,
     /// A directory of `dir` for each state that something is put into.
     shelves: Vec<(State, Dir)>,
+    /// All that is in the pack was looked at, and is whole.
+    whole: bool,
     committed: bool,
 }
 
@@ -37,7 +39,7 @@ impl Queue {
     pub(in crate::queue) fn opening(&self) -> Result<Opening<'_>> {
         let tmp = self.tmp_dir()?;
         let (name, dir) = self.locked_dir(&tmp)?;
-        Ok(Opening { queue: self, tmp, name, dir, shelves: Vec::new(), committed: false })
+        Ok(Opening { queue: self, tmp, name, dir, shelves: Vec::new(), whole: false, committed: false })
     }
 
     /// Opens the pack that stands there, whose lock the caller has, after another look: all of it into packs of `into`; or
@@ -90,10 +92,14 @@ impl Queue {
             first: place.name.window().start,
             part: Builder::default(),
         };
+        opening.whole = place.name.count() <= most;
         for (_, held) in packed.each().take(most as usize) {
-            if let Held::Whole(body) = held {
-                run.part.write(body);
-                run.part.end();
+            match held {
+                Held::Whole(body) => {
+                    run.part.write(body);
+                    run.part.end();
+                }
+                Held::Bad(_) => opening.whole = false,
             }
         }
         run.put(&mut opening, 1)?;
@@ -119,7 +125,9 @@ impl Queue {
         let mut opening = self.opening()?;
         let past = history::copied(&message.history()?, None);
         let mut run = Run { place, packed: packed.clone(), past: &past, first: 0, part: Builder::default() };
+        opening.whole = true;
         for (index, held) in packed.each() {
+            opening.whole &= matches!(held, Held::Whole(_));
             match held {
                 Held::Whole(body) if keep(index) => {
                     if run.part.is_empty() {
@@ -324,7 +332,7 @@ impl Opening<'_> {
         self.committed = true;
         self.shelves.clear();
         if let Some(opened) = Opened::parse(&taken_in) {
-            queue.roll_opened(&self.tmp, &self.name, &self.dir, &opened)?;
+            queue.roll_opened(&self.tmp, &self.name, &self.dir, &opened, self.whole)?;
         }
         Ok(true)
     }
