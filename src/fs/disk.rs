@@ -272,6 +272,11 @@ impl Disk {
         failed("flush", &dir.path, self.0.sync_dir(&dir.handle))
     }
 
+    /// See [`Steps::begin_flush`].
+    pub fn begin_flush(&self, file: &File) {
+        self.0.begin_flush(&file.handle);
+    }
+
     pub fn sync_all(&self, on: &Dir) -> Result<()> {
         failed("flush the file system of", &on.path, self.0.sync_all(&on.handle))
     }

@@ -200,6 +200,9 @@ pub trait Steps: Send + Sync {
     fn sync_file(&self, file: &Handle) -> io::Result<()>;
     /// fsync(2) of a directory: the names in it.
     fn sync_dir(&self, dir: &Handle) -> io::Result<()>;
+    /// Lets the disk begin with what was written to a file, so that a flush which comes later has less to wait for. No flush:
+    /// nothing is promised, and nothing can fail.
+    fn begin_flush(&self, _file: &Handle) {}
     /// syncfs(2): all that was written on the file system, with the errors since the handle was opened.
     fn sync_all(&self, on: &Handle) -> io::Result<()>;
 

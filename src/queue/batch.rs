@@ -264,6 +264,9 @@ impl Batch<'_> {
         // In two writes, since its rest may be megabytes. What a crash leaves of it has no `commit` beside it.
         disk.write_all(&file, &start, 0)?;
         disk.write_all(&file, self.gathered.rest(), start.len() as u64)?;
+        if self.queue.settings.sync() != Sync::None {
+            disk.begin_flush(&file);
+        }
         self.bytes += (start.len() + self.gathered.rest().len()) as u64;
         self.gathered.clear();
         Ok(())
