@@ -1,7 +1,7 @@
 //! Two calls that go over many bytes or names: reading a directory, in bounded memory, and copying within the kernel.
 
 use super::Kind;
-use super::posix::kind_of;
+use super::stat::kind_of;
 use rustix::fs::{self as sys, AtFlags, FileType};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;

@@ -9,18 +9,23 @@
 
 mod bulk;
 mod disk;
+mod flock;
 mod locks;
 mod posix;
+mod random;
 mod standard;
+mod stat;
 mod store;
 #[cfg(target_os = "linux")]
 mod turn;
+mod umask;
 mod watch;
 
 pub use disk::{Dir, Disk, Error, File, Result, plain};
-pub use posix::{Posix, clear_umask, own_umask, user_umask};
+pub use posix::Posix;
 pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};
+pub use umask::{clear_umask, own_umask, user_umask};
 pub use watch::{Interest, Noticed, Watch, wait};
 
 use crate::time::Time;

@@ -1,8 +1,10 @@
-//! The steps, taken for real: rustix where the call has flags that std cannot name, fs2 for flock(2).
+//! The steps, taken for real: rustix where the call has flags that std cannot name.
 
-use super::{Access, Birth, Free, Handle, Holder, Identity, Interest, Kind, Owner, Stat, Steps, Store, Watch, bulk};
+use super::random::Random;
+use super::stat::convert;
+use super::{Access, Birth, Free, Handle, Holder, Interest, Kind, Stat, Steps, Store, Watch, bulk, flock};
 use crate::time::Time;
-use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{self as sys, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,8 +12,8 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The real file system.
@@ -23,85 +25,6 @@ pub struct Posix {
     /// Set once the kernel said that it does not know openat2(2) (before Linux 5.6, or a seccomp filter).
     no_openat2: AtomicBool,
     random: Mutex<Random>,
-}
-
-/// Random bytes in hand. Whoever asks once gets what it asks for from the kernel; who asks again will do so a third time.
-/// Nothing forks and goes on with them: a job is another program.
-struct Random {
-    asked: bool,
-    bytes: [u8; 256],
-    /// How many of them nobody has had: the first ones.
-    left: usize,
-}
-
-impl Default for Random {
-    fn default() -> Random {
-        Random { asked: false, bytes: [0; 256], left: 0 }
-    }
-}
-
-impl std::fmt::Debug for Random {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Random({} left)", self.left)
-    }
-}
-
-impl Random {
-    fn take(&mut self, into: &mut [u8]) -> io::Result<()> {
-        if self.left < into.len() && self.asked && into.len() <= self.bytes.len() {
-            self.left = 0;
-            from_kernel(&mut self.bytes)?;
-            self.left = self.bytes.len();
-        }
-        self.asked = true;
-        let Some(left) = self.left.checked_sub(into.len()) else { return from_kernel(into) };
-        into.copy_from_slice(&self.bytes[left..self.left]);
-        // What was given out is a secret of whoever has it.
-        self.bytes[left..self.left].fill(0);
-        self.left = left;
-        Ok(())
-    }
-}
-
-fn from_kernel(into: &mut [u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < into.len() {
-        done += retry_on_intr(|| rustix::rand::getrandom(&mut into[done..], rustix::rand::GetRandomFlags::empty()))?;
-    }
-    Ok(())
-}
-
-static USER_UMASK: AtomicU32 = AtomicU32::new(0o022);
-
-/// Clears the process's file mode creation mask, so that everything is created with its final mode.
-pub fn clear_umask() {
-    #[allow(clippy::useless_conversion)] // the mode's width differs by system
-    USER_UMASK.store(rustix::process::umask(Mode::empty()).as_raw_mode().into(), Ordering::Relaxed);
-}
-
-/// The mask that mq was started with, which a job gets back.
-pub fn user_umask() -> u32 {
-    USER_UMASK.load(Ordering::Relaxed)
-}
-
-/// Gives the calling thread a file mode creation mask of its own, which is the empty one now: a worker has the user's for the moment
-/// in which it starts a job.
-///
-/// # Errors
-/// Not on this system, or not in this sandbox.
-pub fn own_umask() -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    // SAFETY: what of the process this thread no longer shares is its umask, its root and its working directory, and nothing
-    // in it relies on changes of these by another thread (unshare(2), CLONE_FS).
-    return match unsafe { libc::unshare(libc::CLONE_FS) } {
-        0 => {
-            rustix::process::umask(Mode::empty());
-            Ok(())
-        }
-        _ => Err(io::Error::last_os_error()),
-    };
-    #[cfg(not(target_os = "linux"))]
-    Err(Errno::NOSYS.into())
 }
 
 const FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
@@ -134,9 +57,7 @@ impl Steps for Posix {
 
     #[cfg(target_os = "linux")]
     fn settled(&self, modified: Time) -> bool {
-        // What the kernel takes the times of files from: later ones are never before it (current_time() in fs/inode.c).
-        let clock = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        settled_by(convert_time(clock.tv_sec, clock.tv_nsec), modified)
+        super::stat::settled(modified)
     }
 
     fn random(&self, into: &mut [u8]) -> io::Result<()> {
@@ -310,39 +231,15 @@ impl Steps for Posix {
     }
 
     fn try_lock(&self, file: &Handle) -> io::Result<bool> {
-        match fs2::FileExt::try_lock_exclusive(file.file()?) {
-            Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
-            Err(error) => Err(error),
-        }
+        flock::try_lock(file.file()?)
     }
 
     fn lock(&self, file: &Handle, patience: Duration) -> io::Result<bool> {
-        if self.try_lock(file)? {
-            return Ok(true);
-        }
-        // Waiting in the kernel keeps waiters in their order and wakes them at once, but flock(2) knows no time limit. So
-        // a second thread waits on a duplicate, which is the same lock. When patience ends it is left behind with its
-        // duplicate: should the lock still come, closing that gives it up.
-        let twin = file.file()?.try_clone()?;
-        let (tell, told) = mpsc::sync_channel(1);
-        std::thread::Builder::new().name("lock".into()).stack_size(64 << 10).spawn(move || {
-            let got = loop {
-                match fs2::FileExt::lock_exclusive(&twin) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                    got => break got,
-                }
-            };
-            let _ = tell.send(got);
-        })?;
-        match told.recv_timeout(patience) {
-            Ok(got) => got.map(|()| true),
-            Err(_) => Ok(false),
-        }
+        flock::lock(file.file()?, patience)
     }
 
     fn unlock(&self, file: &Handle) -> io::Result<()> {
-        fs2::FileExt::unlock(file.file()?)
+        flock::unlock(file.file()?)
     }
 
     fn holder(&self, of: &Stat) -> Option<Holder> {
@@ -410,97 +307,4 @@ fn settle_birth(made: &File, birth: Birth) -> io::Result<()> {
         sys::fchown(made, Some(user), Some(group))?;
     }
     Ok(sys::fchmod(made, Mode::from_raw_mode(birth.mode))?)
-}
-
-pub(super) fn kind_of(file_type: FileType) -> Kind {
-    match file_type {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Dir,
-        FileType::Symlink => Kind::Symlink,
-        _ => Kind::Other,
-    }
-}
-
-/// See [`Steps::settled`]. Some file systems keep whole seconds, or every second one: ext4 with inodes of 128 bytes, FAT.
-#[cfg(target_os = "linux")]
-fn settled_by(clock: Time, modified: Time) -> bool {
-    match modified.micros() % 1_000_000 {
-        0 => clock >= modified.plus(Duration::from_secs(2)),
-        _ => clock > modified,
-    }
-}
-
-#[allow(clippy::cast_sign_loss)] // nothing is from before 1970
-fn convert_time(seconds: i64, nanos: i64) -> Time {
-    Time::from_micros(seconds.max(0) as u64 * 1_000_000 + nanos.max(0) as u64 / 1_000)
-}
-
-#[allow(clippy::unnecessary_cast, clippy::cast_lossless, clippy::cast_sign_loss, clippy::useless_conversion)] // widths differ by system
-fn convert(stat: &sys::Stat) -> Stat {
-    let time = convert_time;
-    Stat {
-        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
-        identity: Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
-        size: stat.st_size as u64,
-        modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        links: stat.st_nlink as u64,
-        mode: stat.st_mode as u32 & 0o7777,
-        owner: Owner { user: stat.st_uid, group: stat.st_gid },
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_settled_when_the_clock_of_such_times_has_left_it() {
-        let at = |micros: u64| Time::from_micros(1_795_600_800_000_000 + micros);
-        for (clock, modified, settled) in [
-            (250_000, 250_000, false),
-            (250_001, 250_000, true),
-            // Made ahead of the clock: a finer time was asked for (multigrain timestamps).
-            (250_000, 250_003, false),
-            // Whole seconds: it may have happened at any moment in them.
-            (900_000, 0, false),
-            (1_999_999, 0, false),
-            (2_000_000, 0, true),
-        ] {
-            assert_eq!(settled_by(at(clock), at(modified)), settled, "{modified} at {clock}");
-        }
-    }
-
-    #[test]
-    fn no_random_bytes_are_given_out_twice() {
-        let mut random = Random::default();
-        let mut given = std::collections::HashSet::new();
-        for length in (0..100).map(|round| [16, 16, 32, 16, 300, 256, 1, 16][round % 8]) {
-            let mut bytes = vec![0; length];
-            random.take(&mut bytes).unwrap();
-            for chunk in bytes.chunks(16).filter(|chunk| chunk.len() == 16) {
-                assert!(given.insert(chunk.to_vec()), "{chunk:?} came twice");
-            }
-            assert!(random.bytes[random.left..].iter().all(|&byte| byte == 0));
-        }
-    }
-
-    #[test]
-    fn after_a_settled_time_each_change_has_another() {
-        let path = std::env::temp_dir().join(format!("mq-settled-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        let disk = Posix::default();
-        let mut unsettled = 0_u32;
-        for round in 0..100 {
-            let modified = disk.stat_path(&path).unwrap().modified;
-            while !disk.settled(modified) {
-                unsettled += 1;
-                std::thread::yield_now();
-            }
-            std::fs::create_dir(path.join(round.to_string())).unwrap();
-            assert_ne!(disk.stat_path(&path).unwrap().modified, modified);
-        }
-        std::fs::remove_dir_all(&path).unwrap();
-        assert!(unsettled > 0);
-    }
 }

@@ -6,6 +6,7 @@
 //! There are two lines, on `wake` and on `claimed`, so that one listener who is stopped, or slow, does not make all others
 //! deaf. Nothing depends on a line but latency: whoever cannot stand in one listens as before.
 
+use super::flock;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
@@ -81,13 +82,9 @@ impl Turns {
         }
         let waits = self.waiter.state().waits;
         for (at, line) in self.lines.iter().enumerate().filter(|(at, _)| waits != Some(*at)) {
-            match fs2::FileExt::try_lock_exclusive(&**line) {
-                Ok(()) => {
-                    self.place = Place::First(at);
-                    return Ok(());
-                }
-                Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => (),
-                Err(error) => return Err(error),
+            if flock::try_lock(line)? {
+                self.place = Place::First(at);
+                return Ok(());
             }
         }
         let mut state = self.waiter.state();
@@ -142,12 +139,7 @@ impl Waiter {
 
     /// The thread.
     fn wait(&self, at: usize, line: &File) {
-        let came = loop {
-            match fs2::FileExt::lock_exclusive(line) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                came => break came,
-            }
-        };
+        let came = flock::wait(line);
         let mut state = self.state();
         state.waits = None;
         if state.wanted {
@@ -169,5 +161,5 @@ impl Waiter {
 
 /// Fails for a descriptor that is none, and this is one.
 fn unlock(line: &File) {
-    let _ = fs2::FileExt::unlock(line);
+    let _ = flock::unlock(line);
 }
