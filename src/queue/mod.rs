@@ -12,6 +12,7 @@ mod claim;
 mod create;
 mod damaged;
 mod delayed;
+mod digits;
 mod done;
 mod envelope;
 mod error;

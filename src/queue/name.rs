@@ -13,11 +13,14 @@
 //! length in milliseconds for a timed one; TOKEN is 26 characters of base32.
 
 mod claimed;
+mod group;
 mod places;
 
 pub use claimed::{ClaimedName, Lease, Token};
+pub use group::{GroupMark, Grouped};
 pub use places::*;
 
+use super::digits::{digits, push};
 use crate::time::Time;
 use std::fmt;
 use std::ops::Range;
@@ -152,47 +155,6 @@ impl Attempts {
     }
 }
 
-/// Marks the messages of one group (an ordering key) in their names: the 64-bit FNV-1a hash of the key (Fowler, Noll and
-/// Vo; draft-eastlake-fnv). Two keys of one mark are one group; nothing else depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupMark(u64);
-
-impl GroupMark {
-    pub fn of(key: &str) -> GroupMark {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        GroupMark(key.bytes().fold(0xcbf2_9ce4_8422_2325, step))
-    }
-
-    /// The name of the group's directory.
-    pub(super) fn parse(text: &str) -> Option<GroupMark> {
-        let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        hex.then(|| u64::from_str_radix(text, 16).ok().map(GroupMark)).flatten()
-    }
-}
-
-impl fmt::Display for GroupMark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// What a name says about a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Grouped {
-    /// It is a message of this group.
-    Message(GroupMark),
-    /// It is the group's ticket: it stands for the group's first message, which the rest of the name is about.
-    Ticket(GroupMark),
-}
-
-impl Grouped {
-    pub fn mark(self) -> GroupMark {
-        match self {
-            Grouped::Message(mark) | Grouped::Ticket(mark) => mark,
-        }
-    }
-}
-
 /// 128 random bits as 26 characters of lower-case base32.
 pub(super) fn base32(random: [u8; 16]) -> String {
     let mut text = data_encoding::BASE32_NOPAD.encode(&random);
@@ -225,20 +187,6 @@ impl fmt::Display for Name {
 
 /// The longest name: a claimed pack's, of a group.
 const LONGEST: usize = 128;
-
-/// Appends a number of at least so many digits. Names are written several times from claim to acknowledgement, and `format!` took
-/// a sixth of mq's own part of that.
-pub(super) fn push(text: &mut String, number: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let (mut at, mut left) = (digits.len(), number);
-    while left > 0 {
-        at -= 1;
-        digits[at] += (left % 10) as u8;
-        left /= 10;
-    }
-    at = at.min(digits.len() - width.min(digits.len()));
-    text.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
-}
 
 impl Name {
     /// The name as it stands in `ready/`, `dead/` and `done/`.
@@ -346,18 +294,6 @@ pub(super) fn parse_count(text: &str) -> Option<u32> {
     digits(text, 6).filter(|&count| count > 0).and_then(|count| u32::try_from(count).ok())
 }
 
-/// Only ASCII digits, exactly so many, and no more than a `u64` holds for certain.
-pub(super) fn digits(text: &str, width: usize) -> Option<u64> {
-    debug_assert!(width < 20);
-    let (mut number, mut foreign) = (0_u64, false);
-    for byte in text.bytes() {
-        let digit = byte.wrapping_sub(b'0');
-        foreign |= digit > 9;
-        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-    }
-    (text.len() == width && !foreign).then_some(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,7 +312,7 @@ mod tests {
 
     #[test]
     fn names_survive_the_round_trip() {
-        let groups = [None, Some(Grouped::Message(GroupMark(0xfeed))), Some(Grouped::Ticket(GroupMark::of("a")))];
+        let groups = [None, Some(Grouped::Message(GroupMark::of("feed"))), Some(Grouped::Ticket(GroupMark::of("a")))];
         for (group, pack) in groups.into_iter().flat_map(|group| [(group, None), (group, Some(16_384))]) {
             let name = Name { group, pack, ..name() };
             assert_eq!(Name::parse(&name.to_string()), Some(name.clone()));
@@ -407,13 +343,6 @@ mod tests {
         {
             assert!(!is_base32(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_mark_is_the_hash_of_the_key() {
-        // Two of the published test vectors.
-        assert_eq!(GroupMark::of("").to_string(), "cbf29ce484222325");
-        assert_eq!(GroupMark::of("foobar").to_string(), "85944171f73967e8");
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) use open::HeldPack;
 pub use settle::Ending;
 
 use super::checksum::Sum;
+use super::digits::{digits, fill};
 use super::envelope::Envelope;
 use super::error::{Error, Result};
 use super::header::{self, Header, Line, Start, Uid};
@@ -125,8 +126,8 @@ impl Builder {
 /// One line of the table.
 fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
     let mut entry = *b"ooooooo lllll cccccccc\n";
-    decimal(&mut entry[..7], at);
-    decimal(&mut entry[8..13], body.len());
+    fill(&mut entry[..7], at as u64);
+    fill(&mut entry[8..13], body.len() as u64);
     let mut sum = Sum::new();
     sum.update(&entry[..PLACE]);
     sum.update(body);
@@ -134,22 +135,9 @@ fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
     table.extend_from_slice(&entry);
 }
 
-fn decimal(into: &mut [u8], mut number: usize) {
-    for digit in into.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-fn number(digits: &[u8]) -> Option<usize> {
-    digits
-        .iter()
-        .try_fold(0usize, |number, digit| digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0')))
-}
-
 /// Where an entry says that a body is, after the table; `None` for one that says nothing.
 fn read_entry(line: &[u8]) -> Option<Range<usize>> {
-    let (at, length) = (number(line.get(..7)?)?, number(line.get(8..13)?)?);
+    let (at, length) = (digits(line.get(..7)?, 7)? as usize, digits(line.get(8..13)?, 5)? as usize);
     (line[7] == b' ' && line[13] == b' ' && line[ENTRY - 1] == b'\n').then_some(at..at + length)
 }
 

@@ -1,6 +1,7 @@
 //! The name of one message of a batch, as it waits in the batch's directory for its place.
 
-use crate::queue::name::{GroupMark, Priority, digits, parse_count};
+use crate::queue::digits::digits;
+use crate::queue::name::{GroupMark, Priority, parse_count};
 use crate::time::Time;
 use std::fmt;
 

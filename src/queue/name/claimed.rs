@@ -1,6 +1,7 @@
 //! The name of a claimed message: until when the claim holds, and the secret of whoever may end it.
 
-use super::{LONGEST, Name, base32, digits, is_base32, push};
+use super::{LONGEST, Name, base32, is_base32};
+use crate::queue::digits::{digits, push};
 use std::fmt;
 use std::time::Duration;
 
