@@ -59,7 +59,8 @@ impl Spawner {
             let attributes: *mut libc::posix_spawnattr_t = &raw mut *spawner.attributes;
             let mut signals: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut signals);
-            // Those with a handler get their default action from execve(2), and it is not a call each.
+            // Those with a handler get their default action from execve(2), and these are a call each. What is no signal here
+            // is not ignored.
             for signal in (1..=64).filter(|&signal| ignored(signal)) {
                 libc::sigaddset(&raw mut signals, signal);
             }

@@ -1,12 +1,16 @@
 //! The worker's wait: one poll(2) over the signal pipe, the watch on the queue and the stderr of each job, until the next thing
 //! is due. What happened before it is still there, so it ends at once.
 
+use super::Worker;
 use super::cancel::DEAF;
-use super::{POLL_IN_LINE, PROBE_FIRST, PROBE_LAST, Worker};
+use super::claim::{PROBE_FIRST, PROBE_LAST};
 use crate::fs::{Noticed, Watch};
 use crate::work::stderr::{Came, Relay};
 use rustix::event::{PollFd, PollFlags, poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often one looks that stands in line and hears nothing: in case that the first in line is stopped.
+const POLL_IN_LINE: Duration = Duration::from_secs(1);
 
 impl Worker<'_> {
     /// Waits for whatever comes first.
