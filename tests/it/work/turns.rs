@@ -21,24 +21,25 @@ fn in_line(watches: &[Watch]) -> usize {
     watches.iter().filter(|watch| watch.in_line()).count()
 }
 
-fn watches(sandbox: &Sandbox, many: usize) -> Vec<Watch> {
+/// A queue, and so many who stand in line for what happens in it.
+fn watches(many: usize) -> Option<(Sandbox, Vec<Watch>)> {
+    if cfg!(not(target_os = "linux")) {
+        println!("skipped: no inotify(7) here, so nobody listens");
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.mq(["create", "jobs"]).ok();
     let queue = Queue::open(&Disk::real(), &sandbox.queue("jobs")).unwrap();
     let mut watches: Vec<Watch> = (0..many).map(|_| queue.watch().unwrap().expect("inotify")).collect();
     watches.iter_mut().for_each(Watch::take_turns);
-    watches
+    Some((sandbox, watches))
 }
 
 const WAKE: Noticed = Noticed { wake: true, closed: false, gone: false };
 
 #[test]
 fn two_hear_of_a_message_and_who_leaves_makes_another_hear_of_it() {
-    if cfg!(not(target_os = "linux")) {
-        println!("skipped: no inotify(7) here, so nobody listens");
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.mq(["create", "jobs"]).ok();
-    let mut watches = watches(&sandbox, 6);
+    let Some((sandbox, mut watches)) = watches(6) else { return };
     assert_eq!(in_line(&watches), 4);
     assert_eq!(called(&watches, false), Vec::<usize>::new());
     sandbox.mq(["send", "jobs", "-q", "x"]).ok();
@@ -66,13 +67,7 @@ fn two_hear_of_a_message_and_who_leaves_makes_another_hear_of_it() {
 
 #[test]
 fn who_leaves_the_line_before_its_turn_holds_up_nobody() {
-    if cfg!(not(target_os = "linux")) {
-        println!("skipped: no inotify(7) here, so nobody listens");
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.mq(["create", "jobs"]).ok();
-    let mut watches = watches(&sandbox, 5);
+    let Some((sandbox, mut watches)) = watches(5) else { return };
     // All that wait but the last leave, two come back, and the first two go away.
     assert_eq!(in_line(&watches), 3);
     watches[2].hear_all();
