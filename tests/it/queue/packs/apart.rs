@@ -4,6 +4,7 @@
 use super::{COUNT, body, claim_whole, open, sent};
 use crate::queue::survey::{Seen, Survey};
 use crate::queue::world::{Config, PLAIN, Q, World, body_of, claim_one};
+use crate::support::inject::Plan;
 use mq::fs::{Disk, Store};
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Counting, Ending, Envelope, Found, Place, Queue, Scout};
@@ -247,6 +248,29 @@ fn of_what_is_damaged_in_a_pack_ten_are_named_and_the_others_counted() {
         let named = uids.iter().filter(|uid| why.contains(*uid)).count();
         assert_eq!(named, damaged.min(10) as usize, "{why}");
         assert!(more.map_or(!why.contains("more"), |more| why.contains(more)), "{why}");
+    }
+}
+
+/// Whoever finishes the opening has not seen it begin, and so does not know what is damaged.
+#[test]
+fn wherever_the_opener_of_a_damaged_pack_is_killed_what_is_damaged_is_kept() {
+    let world = pack_of(COUNT, PLAIN, &Envelope::default());
+    spoil(&world, [2]);
+    let (disk, tape) = world.fork().injected(Plan::Healthy);
+    claim_one(&open(&disk).unwrap(), Lease::Live).unwrap();
+    let steps = tape.steps();
+    assert!(steps > 10, "{steps} steps");
+    for n in 1..=steps {
+        let world = world.fork();
+        let (disk, _) = world.injected(Plan::StopBefore(n));
+        let _ = open(&disk).and_then(|queue| claim_one(&queue, Lease::Live));
+        let world = world.fork();
+        let queue = world.open();
+        let mut scout = Scout::new();
+        while let Found::Claim(claim) = queue.claim(&mut scout, Lease::Live).unwrap() {
+            claim.ack(&queue).unwrap();
+        }
+        assert_eq!(Survey::of(&world.machine, Q).damaged.len(), 1, "killed before step {n}:\n{}", tape.trace());
     }
 }
 
