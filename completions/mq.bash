@@ -1161,7 +1161,7 @@ _mq() {
             return 0
             ;;
         mq__subcmd__work)
-            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --batch --linger --frame --to --to-lines --skip-done --stderr --verbose --help"
+            opts="-q -j -n -v -h --root --quiet --color --jobs --drain --for --timeout --stop-timeout --arg --on --ack-first --batch --linger --frame --to --to-lines --skip-done --prefetch --stderr --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1223,6 +1223,10 @@ _mq() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --prefetch)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 --stderr)
                     COMPREPLY=($(compgen -W "relay inherit" -- "${cur}"))
                     return 0
@@ -1282,7 +1286,7 @@ _mq_complete() {
                 fi
                 return 0
                 ;;
-            -*) [[ ' --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
+            -*) [[ ' --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --prefetch --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p ' = *" $word "* ]] && skip=$word ;;
             *)
                 case $command in
                     '' | 'dlq') command=${command:+$command }$word ;;

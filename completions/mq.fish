@@ -159,6 +159,9 @@ complete -c mq -n "__fish_mq_using_subcommand work" -l frame -d 'How messages ar
 null\t''
 jsonl\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -l to -d 'Send what a job prints to this queue' -r -f -a "(__mq_ask queues)"
+complete -c mq -n "__fish_mq_using_subcommand work" -l prefetch -d 'Claim before their turn: auto, always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -l stderr -d 'Relay a job\'s stderr, or hand it mq\'s' -r -f -a "relay\t''
 inherit\t''"
 complete -c mq -n "__fish_mq_using_subcommand work" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -417,7 +420,7 @@ end
 
 # The words before the one at hand that are no options and no values of options: the command, and what it was given.
 function __mq_words
-    set -l valued --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p
+    set -l valued --at --backoff --batch --block --burst --color --content-type --delay --done-for --file --flush --for --frame --from --group --group-on-dead --header --jobs --lease --linger --match --max-attempts --max-body --max-bytes --max-delay --max-in-flight --max-messages --min-free --mode --older-than --on --on-duplicate --on-expire --on-full --outcome --prefetch --priority --rate --reason --retain --root --since --size --state --stderr --stop-timeout --sync --timeout --to --ttl --unique --unique-until --unset --until --wait -H -j -n -p
     set -l skip
     for word in (commandline -opc)[2..]
         if test -n "$skip"

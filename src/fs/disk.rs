@@ -297,6 +297,23 @@ impl Disk {
         failed("unlock", &file.path, self.0.unlock(&file.handle))
     }
 
+    /// See [`Steps::locks_bytes`].
+    pub fn locks_bytes(&self) -> bool {
+        self.0.locks_bytes()
+    }
+
+    pub fn hold_byte(&self, file: &File, byte: u64) -> Result<bool> {
+        failed("lock a byte of", &file.path, self.0.hold_byte(&file.handle, byte))
+    }
+
+    pub fn let_go_byte(&self, file: &File, byte: u64) -> Result<()> {
+        failed("unlock a byte of", &file.path, self.0.let_go_byte(&file.handle, byte))
+    }
+
+    pub fn byte_held(&self, file: &File, byte: u64) -> Result<bool> {
+        failed("look at the locks of", &file.path, self.0.byte_held(&file.handle, byte))
+    }
+
     pub fn holder(&self, of: &Stat) -> Option<Holder> {
         self.0.holder(of)
     }

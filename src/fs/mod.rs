@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)] // here is the gate
 
 mod bulk;
+#[cfg(target_os = "linux")]
+mod byte;
 mod disk;
 mod flock;
 mod locks;
@@ -216,6 +218,22 @@ pub trait Steps: Send + Sync {
     /// Locks, waiting up to `patience`; `false` when it did not come.
     fn lock(&self, file: &Handle, patience: Duration) -> io::Result<bool>;
     fn unlock(&self, file: &Handle) -> io::Result<()>;
+    /// Whether there are locks on single bytes, apart from those on whole files (fcntl(2), open file description locks).
+    fn locks_bytes(&self) -> bool {
+        false
+    }
+    /// Locks one byte of a file for this opening of it, without waiting; `false` when another opening has it.
+    fn hold_byte(&self, _file: &Handle, _byte: u64) -> io::Result<bool> {
+        Ok(true)
+    }
+    /// Ends that for every descriptor of this opening.
+    fn let_go_byte(&self, _file: &Handle, _byte: u64) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether another opening has it.
+    fn byte_held(&self, _file: &Handle, _byte: u64) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Who holds the lock on a file now, where the system tells.
     fn holder(&self, of: &Stat) -> Option<Holder>;
 

@@ -242,6 +242,26 @@ impl Steps for Posix {
         flock::unlock(file.file()?)
     }
 
+    #[cfg(target_os = "linux")]
+    fn locks_bytes(&self) -> bool {
+        true
+    }
+
+    #[cfg(target_os = "linux")]
+    fn hold_byte(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        super::byte::hold(file.file()?, byte)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn let_go_byte(&self, file: &Handle, byte: u64) -> io::Result<()> {
+        super::byte::let_go(file.file()?, byte)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn byte_held(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        super::byte::held(file.file()?, byte)
+    }
+
     fn holder(&self, of: &Stat) -> Option<Holder> {
         super::locks::holder(of.identity.inode)
     }

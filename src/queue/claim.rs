@@ -3,6 +3,7 @@
 mod idle;
 mod look;
 mod names;
+mod reach;
 
 use super::busy::a_moment;
 use super::error::{Error, Result};
@@ -55,6 +56,8 @@ pub struct Scout {
     /// The look at hand found a message that the queue does not give out now, and went no further.
     held_back: Option<HeldBack>,
     wanted: Wanted,
+    /// Packs may be taken in hand.
+    handfuls: bool,
     /// The look at hand found a pack that has too many messages.
     too_many: bool,
     /// The next look may be a glance.
@@ -113,6 +116,12 @@ impl Scout {
     /// more than `now`.
     pub fn want(&mut self, now: u32, most: u32) {
         self.wanted = Wanted { most, now };
+    }
+
+    /// Whether the next claim may be of a small pack's first message, with the others behind it ([`Claim::waiting`]): for a worker
+    /// that is done with all of them in a moment, and else puts them back.
+    pub fn take_handfuls(&mut self, whether: bool) {
+        self.handfuls = whether;
     }
 
     /// Something may have changed: look at the lists of buckets again, and at what is due. What is left of the bucket at
@@ -208,7 +217,7 @@ impl Queue {
             let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
-                if scout.claims % SLICE_EVERY == 1 {
+                if scout.claims % SLICE_EVERY == 1 || claim.waiting() > 0 {
                     self.recover_slice();
                 }
                 return Ok(Found::Claim(claim));

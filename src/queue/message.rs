@@ -164,6 +164,11 @@ impl Message {
         Message { header, line, body: Some(body), in_pack, ..self }
     }
 
+    /// The table and the bodies of a pack, or a body, as they were read.
+    pub(super) fn take_body(&mut self) -> Option<Vec<u8>> {
+        self.body.take()
+    }
+
     /// The whole body, where it is small (1 MiB) and was checked when the message was read.
     pub fn small_body(&self) -> Option<&[u8]> {
         self.body.as_deref()

@@ -16,11 +16,13 @@
 mod ahead;
 mod home;
 mod open;
+mod part;
 mod settle;
 mod unpacked;
 
 pub(super) use home::{Opened, opened};
 pub(super) use open::HeldPack;
+pub use part::HANDFUL;
 pub use settle::Ending;
 
 use super::checksum::Sum;
@@ -198,6 +200,13 @@ impl<'m> Packed<'m> {
         let Some(line) = self.table.get(at..at + ENTRY) else { return Held::Bad(&[]) };
         let body = read_entry(line).and_then(|range| self.bodies.get(range)).unwrap_or_default();
         if agrees(line, body) { Held::Whole(body) } else { Held::Bad(body) }
+    }
+
+    /// Where the body of a message begins, after the header line of the pack.
+    pub fn begins(&self, index: u32) -> usize {
+        let at = index as usize * ENTRY;
+        let range = self.table.get(at..at + ENTRY).and_then(read_entry);
+        self.table.len() + range.map_or(0, |range| range.start)
     }
 
     /// Each message, with its index.

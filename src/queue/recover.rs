@@ -3,18 +3,19 @@
 //!
 //! A lock decides, never an age and never a process number: what somebody still holds is left alone.
 
+mod packs;
+
 use super::batch::{Part, pack_part};
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
 use super::name::{COMMIT, ClaimedName, Lease, State, is_base32};
-use super::pack::{Ending, opened};
+use super::pack::opened;
 use super::send::same;
-use super::settle::{Again, Claim, Counting};
+use super::settle::{Again, Counting};
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::{Time, format_duration};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// What a pass over `tmp/` and `claimed/` came to.
@@ -312,7 +313,7 @@ impl Queue {
             return Ok(());
         }
         let reason = match name.lease {
-            Lease::Live | Lease::Acked | Lease::Buried | Lease::Removed => "worker lost".to_string(),
+            Lease::Live | Lease::Front | Lease::Acked | Lease::Buried | Lease::Removed => "worker lost".to_string(),
             Lease::Timed(lease) => {
                 let now = disk.now();
                 if stat.modified > now {
@@ -328,6 +329,9 @@ impl Queue {
                 format!("the lease of {} ran out", format_duration(lease))
             }
         };
+        if name.lease == Lease::Front && self.outlived(dir, &name, &probe, recovered)? {
+            return Ok(());
+        }
         let attempt = name.name.attempts.count();
         let Some(claim) = self.take_back(name, probe)? else {
             recovered.ended += 1;
@@ -351,36 +355,6 @@ impl Queue {
             super::Settled::Dead => recovered.ended += 1,
             _ => recovered.published += 1,
         }
-        Ok(())
-    }
-
-    /// A pack whose holder is gone: ready again whole, but where its attempts are used up or some of it was cancelled.
-    fn recover_pack(&self, claim: Claim, reason: &str, recovered: &mut Recovered) -> Result<()> {
-        let mut lost = Attempt::new(claim.attempt(), claim.started(), Outcome::Lost);
-        lost.reason = Some(reason.to_string());
-        let mut cancelled = BTreeMap::new();
-        for id in self.cancellations()?.into_iter().filter(|id| claim.has(*id)) {
-            if let Some(reason) = self.cancellation(id)? {
-                cancelled.insert(id, reason);
-            }
-        }
-        if cancelled.is_empty() {
-            match claim.nack(self, Again::Now, Counting::Counted, Some(lost))? {
-                super::Settled::Dead => recovered.ended += 1,
-                _ => recovered.published += 1,
-            }
-            return Ok(());
-        }
-        claim.settle_each(self, &mut |id| match cancelled.get(&id) {
-            None => (Ending::Again(Again::Now, Counting::Counted), Some(lost.clone())),
-            Some(reason) => {
-                let mut record = Attempt { outcome: Outcome::Cancelled, ..lost.clone() };
-                record.reason = Some(reason.clone());
-                (Ending::Dead, Some(record))
-            }
-        })?;
-        cancelled.keys().for_each(|id| self.cancellation_over(*id));
-        (recovered.ended, recovered.published) = (recovered.ended + 1, recovered.published + 1);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! claimed name, so it happens once, whoever tries; a name that is gone means that it has happened already.
 
 mod ack;
+mod behind;
 mod redeem;
 
 use super::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Claim {
     ticket: Option<Ticket>,
     /// `name` is that of a pack, and only its first message is ours: there was no room to take it out.
     pub(super) front: bool,
+    /// What of that pack waits for us.
+    behind: Option<Box<behind::Behind>>,
 }
 
 /// What is claimed in place of a group's message, and where the message stands meanwhile.
@@ -87,17 +90,17 @@ pub enum Settled {
 
 impl Claim {
     pub(super) fn new(name: ClaimedName, message: Message, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: None, front: false }
+        Claim { name, message, started, grip: Grip::Ours, ticket: None, front: false, behind: None }
     }
 
     /// The first message of a pack that is claimed with the pack around it.
     pub(super) fn front(name: ClaimedName, pack: Message, started: Time) -> Result<Claim> {
         let message = pack.unpacked(name.name.window().start)?;
-        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true })
+        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true, behind: None })
     }
 
     pub(super) fn of_group(name: ClaimedName, message: Message, ticket: Ticket, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket), front: false }
+        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket), front: false, behind: None }
     }
 
     /// The ticket of a group's message, and the group.
@@ -150,20 +153,28 @@ impl Claim {
     /// # Errors
     /// `Unsupported` in a modelled file system.
     pub fn lock_fd(&self) -> std::io::Result<BorrowedFd<'_>> {
-        self.lock_file().handle().fd()
+        let job = self.behind.as_ref().and_then(|behind| behind.job.as_ref());
+        job.unwrap_or(self.lock_file()).handle().fd()
     }
 
     /// Puts the message back, or dead-letters it when its attempts are used up. `record` goes into its history.
     ///
     /// Killed before the rename: still claimed, and recovery gives the attempt its record if this one did not. After it:
     /// where it was put. Not flushed unless it was dead-lettered or `sync = all`.
-    pub fn nack(self, queue: &Queue, again: Again, counting: Counting, record: Option<Attempt>) -> Result<Settled> {
+    pub fn nack(mut self, queue: &Queue, again: Again, counting: Counting, record: Option<Attempt>) -> Result<Settled> {
         let attempts = self.name.name.attempts;
         let max = queue.settings.max_attempts();
         if counting == Counting::Counted && attempts.count() >= max {
             return self.dead(queue, record);
         }
-        if self.front {
+        self.part_from_rest(queue)?;
+        let in_hand = self.front && self.name.lease == Lease::Front;
+        let untouched = record.is_none() && (again, counting) == (Again::Now, Counting::Uncounted);
+        if in_hand && untouched && self.grip == Grip::Ours {
+            return self.put_back_whole(queue);
+        }
+        // One whose job is alive goes back as it is, with the lock that is on it: nobody gets it before that job is over.
+        if self.front && (!in_hand || self.grip == Grip::Ours) {
             return self.leave_front(queue, Ending::Again(again, counting), record);
         }
         let name = match counting {
@@ -196,7 +207,8 @@ impl Claim {
     /// Dead-letters the message at once, whatever its attempts. `record` goes into its history.
     ///
     /// After `Ok` it is in `dead/`, also after a power cut, unless the queue says `sync = none`.
-    pub fn dead(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+    pub fn dead(mut self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        self.part_from_rest(queue)?;
         if self.front {
             return self.leave_front(queue, Ending::Dead, record);
         }
@@ -243,6 +255,10 @@ impl Claim {
     /// Killed before the rename: still claimed, and found damaged again after recovery. After it: in `damaged/`, whole as
     /// it was found, beside the reason.
     pub fn set_aside(self, queue: &Queue, why: &str) -> Result<()> {
+        if self.name.lease == Lease::Front {
+            // Whoever claims from the pack next does so, and takes out of it what is whole.
+            return self.put_back_whole(queue).map(drop);
+        }
         let aside = match self.ticket() {
             Some((ticket, mark)) => self
                 .end_in_group(queue, ticket, mark, Lease::Acked, |dir, name| queue.set_aside(dir, name, why))
@@ -299,9 +315,9 @@ impl Claim {
 
     /// The claimed name is gone. Where the message now is, the attempt leaves its record all the same, since we still hold
     /// its lock and nobody else can write to it.
-    fn already(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+    pub(super) fn already(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         queue.still_here()?;
-        if self.grip != Grip::Ours || self.name.lease != Lease::Live {
+        if self.grip != Grip::Ours || !matches!(self.name.lease, Lease::Live | Lease::Front) {
             return Err(Error::Lost { id: self.id() });
         }
         if let Some(record) = record
@@ -315,6 +331,7 @@ impl Claim {
     /// Ends the lock for every descriptor, a leftover child's too: only once the message is settled and its job is over.
     pub(super) fn release(&self, queue: &Queue) {
         if self.grip == Grip::Ours {
+            self.end_job(queue);
             if self.ticket.is_some() {
                 let _ = queue.disk.unlock(self.message.file());
             }

@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub rest: Vec<Claim>,
     pub max_attempts: u32,
     pub relay: Option<Relay>,
+    /// When what waits behind its message goes back, where it is not over before.
+    pub let_go_at: Option<Instant>,
     /// Which of its messages somebody has cancelled, and why.
     pub cancelled: BTreeMap<Id, String>,
     /// Which of its batch it says have failed.
@@ -78,6 +80,7 @@ impl Job {
             rest: Vec::new(),
             max_attempts,
             relay,
+            let_go_at: None,
             cancelled: BTreeMap::new(),
             named: None,
             captured: None,
@@ -138,13 +141,14 @@ impl Job {
 
     /// When [`Job::tick`] has something to do.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        match self.phase {
+        let due = match self.phase {
             // A limit beyond what the clock can say is none.
             Phase::Running { limit } => limit.and_then(|limit| self.begun.checked_add(limit)),
             Phase::Asked { kill_at, .. } => Some(kill_at),
             Phase::Killed { .. } => None,
             Phase::Lingering { .. } => Some(now + LINGER_LOOK),
-        }
+        };
+        due.into_iter().chain(self.let_go_at).min()
     }
 
     /// Does what is due. `Some` when the job is over.

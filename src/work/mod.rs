@@ -31,7 +31,9 @@ pub use arguments::refuse_shell_word;
 pub use captured::Captured;
 pub use command::{Command, Unusable};
 pub use observer::{End, Fate, Observer, Running, Standing};
-pub use options::{Acking, Batch, Drain, Forward, Frame, Input, Limit, Options, Output, Skip, Split, Stderr, Until};
+pub use options::{
+    Acking, Batch, Drain, Forward, Frame, Input, Limit, Options, Output, Prefetch, Skip, Split, Stderr, Until,
+};
 pub use verdict::Rules;
 pub use worker::run;
 

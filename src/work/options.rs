@@ -28,6 +28,7 @@ pub struct Options {
     /// Where caught output goes.
     pub forward: Option<Forward>,
     pub skip: Skip,
+    pub prefetch: Prefetch,
     pub stderr: Stderr,
     pub rules: Rules,
     pub acking: Acking,
@@ -62,6 +63,16 @@ pub enum Limit {
     OfQueue,
     None,
     After(Duration),
+}
+
+/// Whether messages of one bulk send are claimed before their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefetch {
+    /// While jobs are short: less than a tenth of a second for a handful.
+    WhereShort,
+    /// Those that have waited for a tenth of a second go back all the same.
+    Always,
+    Never,
 }
 
 /// How messages are put together for one job.

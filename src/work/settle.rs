@@ -40,9 +40,22 @@ pub(super) fn skipped(claim: &Claim) -> Attempt {
 ///
 /// # Errors
 /// The outcome is not written down; the lease is over, and recovery will deliver the message again.
-pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Attempt) -> Result<Fate> {
+///
+/// With `on` the next of the messages that wait behind an acknowledged one is claimed.
+pub(super) fn settle(
+    queue: &Queue,
+    claim: Claim,
+    verdict: Verdict,
+    record: Attempt,
+    on: bool,
+) -> Result<(Fate, Option<Claim>)> {
     let name = claim.name().clone();
+    let mut next = None;
     let settled = match verdict {
+        Verdict::Ack if on => claim.ack_next(queue).map(|(settled, claim)| {
+            next = claim;
+            settled
+        }),
         Verdict::Ack => claim.ack_recorded(queue, Some(record)),
         Verdict::Retry => claim.nack(queue, Again::Backoff, Counting::Counted, Some(record)),
         Verdict::Dead => claim.dead(queue, Some(record)),
@@ -52,9 +65,9 @@ pub(super) fn settle(queue: &Queue, claim: Claim, verdict: Verdict, record: Atte
     if settled == Settled::Already {
         // Put back by its job, it was ready and locked until now: those who found it busy may look again.
         queue.wake();
-        return Ok(if queue.is_dead(&name)? { Fate::DeadByJob } else { Fate::ByJob });
+        return Ok((if queue.is_dead(&name)? { Fate::DeadByJob } else { Fate::ByJob }, None));
     }
-    Ok(fate(queue, settled, verdict))
+    Ok((fate(queue, settled, verdict), next))
 }
 
 /// What a verdict comes to, for one message of a pack.

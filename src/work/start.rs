@@ -103,6 +103,10 @@ impl<'w> Starter<'w> {
                 return Err(NotStarted::Gone);
             }
         }
+        claim.lock_for_job(queue).map_err(|error| match error {
+            Error::Lost { .. } => NotStarted::Gone,
+            error => NotStarted::Short(error.into()),
+        })?;
         let lease = if claim.is_spent() { None } else { Some(claim.lock_fd().map_err(short)?) };
         let own = self.environment.of(claim, queue.settings().max_attempts());
         self.launch(queue, &words, &own, &stdin, lease.as_slice(), None)

@@ -10,6 +10,7 @@ mod claim;
 mod deliver;
 mod finish;
 mod gather;
+mod hand;
 mod wait;
 
 use super::command::Command;
@@ -27,6 +28,7 @@ use crate::queue::{Claim, Error, Queue, Scout};
 use ahead::Ahead;
 use anyhow::Result;
 use claim::POLL;
+use hand::Pace;
 use std::time::{Duration, Instant};
 
 /// How long to wait after something failed, and no longer than the last when it fails again and again.
@@ -59,6 +61,8 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         signals,
         watch,
         jobs: Vec::new(),
+        in_hand: Vec::new(),
+        pace: Pace::unknown(),
         gathered: Vec::new(),
         gather_until: None,
         batch_most,
@@ -98,6 +102,9 @@ struct Worker<'w> {
     signals: Signals,
     watch: Option<Watch>,
     jobs: Vec<Job>,
+    /// Claimed with the messages before them, and to be started at once.
+    in_hand: Vec<Claim>,
+    pace: Pace,
     /// Claimed, for the next batch.
     gathered: Vec<Claim>,
     /// When that batch starts at the latest, once it has begun.
@@ -208,6 +215,7 @@ impl Worker<'_> {
             self.stop_at = None;
             self.jobs.iter_mut().for_each(|job| job.stop(Stopped::Shutdown, now));
         }
+        self.let_go(now);
         // From the end, since a job that is finished gives its place to the last one.
         for at in (0..self.jobs.len()).rev() {
             if let Some(finished) = self.jobs[at].tick(now) {
@@ -216,8 +224,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Claims and starts, as long as there is a free slot, something to claim, and no reason to end.
     fn look(&mut self) {
+        self.look_on();
+        self.empty_hands();
+    }
+
+    /// Claims and starts, as long as there is a free slot, something to claim, and no reason to end.
+    fn look_on(&mut self) {
         while self.end.is_none() && self.free() {
             let now = Instant::now();
             if self.options.until.count.is_some_and(|count| self.handled >= count) {
@@ -228,7 +241,7 @@ impl Worker<'_> {
             } else if now < self.look_at.max(self.rest_until) || self.signals.stops().is_some() {
                 return self.nothing_more();
             } else {
-                match self.claim() {
+                match self.next_message() {
                     Ok(Some(claim)) => {
                         self.hand_over();
                         self.take(claim);
@@ -280,11 +293,13 @@ impl Worker<'_> {
 
     fn start(&mut self, claim: Box<Claim>) {
         match self.starter.start(&self.queue, claim) {
-            Ok(job) => {
+            Ok(mut job) => {
                 self.relieved();
                 self.handled += 1;
                 self.totals.started += 1;
-                self.observer.started(job.running(Instant::now()));
+                let now = Instant::now();
+                job.let_go_at = Worker::let_go_at(&job.claim, now);
+                self.observer.started(job.running(now));
                 self.jobs.push(job);
             }
             Err((claim, not_started)) => self.not_started(*claim, not_started),

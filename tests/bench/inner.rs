@@ -41,6 +41,7 @@ fn run(path: &Path, most: u64, packs: bool) -> mq::queue::Result<(u64, f64)> {
     let start = Instant::now();
     let queue = Queue::open(&Disk::real(), path)?;
     let mut scout = Scout::new();
+    scout.take_handfuls(!packs);
     if packs {
         scout.want(1000, 1000);
     }
@@ -48,9 +49,11 @@ fn run(path: &Path, most: u64, packs: bool) -> mq::queue::Result<(u64, f64)> {
     while done < most {
         match queue.claim(&mut scout, Lease::Live)? {
             Found::Claim(claim) => {
-                let messages = u64::from(claim.messages());
-                claim.ack(&queue)?;
-                done += messages;
+                let mut next = Some(*claim);
+                while let Some(claim) = next {
+                    done += u64::from(claim.messages());
+                    next = claim.ack_next(&queue)?.1;
+                }
             }
             Found::Nothing(nothing) if nothing.busy => {}
             Found::Nothing(_) | Found::TooMany => break,

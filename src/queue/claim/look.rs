@@ -2,31 +2,18 @@
 //! holds; and the removal of what is found empty.
 
 use super::names::Names;
-use super::{Cursor, List, Scout, Steady, Try, Wanted};
+use super::reach::Reached;
+use super::{Cursor, List, Scout, Steady, Try};
 use crate::fs::{Dir, Kind};
+use crate::queue::Queue;
 use crate::queue::browse::Place;
 use crate::queue::error::{Error, Result};
-use crate::queue::name::{self, ClaimedName, Lease, Name, PRIORITIES, Priority, RESERVE, State, Token, ready_priority};
-use crate::queue::pace::{Gate, HeldBack};
-use crate::queue::pack::HeldPack;
+use crate::queue::name::{self, Lease, Name, PRIORITIES, Priority, RESERVE, State, ready_priority};
 use crate::queue::settle::Claim;
-use crate::queue::{Queue, Sync};
 use crate::time::Time;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
-
-/// What came of reaching a pack.
-enum Reached {
-    Claimed(Box<Claim>),
-    /// It is not there any more, and what was in it is: look again.
-    Opened,
-    Busy,
-    /// It is no regular file with one name.
-    Foreign,
-    TooMany,
-    HeldBack(HeldBack),
-}
 
 /// After so many listings of a bucket that some names were left out of, none is.
 const LISTS: u32 = 3;
@@ -170,7 +157,7 @@ impl Queue {
                 let newest = at + 1 == entries.len();
                 let looked = match Place::parse_pack(entry).filter(|_| *kind == Kind::File) {
                     None => self.look_in(scout, priority, &dir, entry, newest, lease),
-                    Some(pack) => match self.reach_pack(scout, &dir, &pack, lease) {
+                    Some(pack) => match self.reach_pack(scout, &dir, &pack, !newest, lease) {
                         Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
                         Ok(Reached::Opened) => continue 'list,
                         Ok(Reached::Busy) => Ok((None, true)),
@@ -209,69 +196,6 @@ impl Queue {
             scout.lists.push(List { top: dir, entries });
             return Ok((None, busy));
         }
-    }
-
-    /// A pack stands where the next message is: it is claimed whole, where so many are wanted, or opened.
-    fn reach_pack(&self, scout: &Scout, dir: &Dir, pack: &Place, lease: Lease) -> Result<Reached> {
-        let Wanted { most, now } = scout.wanted;
-        let settings = &self.settings;
-        let whole = lease == Lease::Live
-            && most > 1
-            && settings.rate().is_none()
-            && settings.max_in_flight().is_none()
-            && settings.retain().is_none();
-        let most = if whole { most } else { 1 };
-        if most > now && pack.name.count() > now && pack.name.count() <= most {
-            return Ok(Reached::TooMany);
-        }
-        let message = match self.hold_pack(dir, pack)? {
-            HeldPack::Ours(message) => message,
-            HeldPack::Busy(_) => return Ok(Reached::Busy),
-            HeldPack::Gone => return Ok(Reached::Opened),
-            HeldPack::Foreign => return Ok(Reached::Foreign),
-        };
-        let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
-        // Each message is checked when it comes out: all of them only where they are claimed together.
-        let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
-        let mut front = false;
-        if !whole || expired || pack.name.count() > most || !intact() {
-            match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
-                // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
-                Err(error) if error.no_room() && !expired && intact() => front = true,
-                opened => {
-                    opened?;
-                    // For those who glanced while its messages stood nowhere.
-                    self.wake();
-                    return Ok(Reached::Opened);
-                }
-            }
-        }
-        let permit = match self.pass()? {
-            Gate::Open(permit) => permit,
-            Gate::Shut(why) => return Ok(Reached::HeldBack(why)),
-        };
-        if let Lease::Timed(_) = lease {
-            self.disk.touch(message.file())?;
-        }
-        let token = Token::new(self.disk.random()?);
-        let claimed =
-            ClaimedName { name: Name { attempts: pack.name.attempts.next(), ..pack.name.clone() }, lease, token };
-        match self.move_claimed(dir, &pack.file_name, &claimed) {
-            Err(error) if error.missing() => {
-                permit.return_unused();
-                return Ok(Reached::Opened);
-            }
-            moved => moved?,
-        }
-        drop(permit);
-        if settings.sync() == Sync::All {
-            self.flush(message.file(), self.claimed_dir()?)?;
-        }
-        let now = self.disk.now();
-        Ok(Reached::Claimed(Box::new(match front {
-            true => Claim::front(claimed, *message, now)?,
-            false => Claim::new(claimed, *message, now),
-        })))
     }
 
     fn look_in(

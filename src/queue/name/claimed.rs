@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Lease {
     /// As long as somebody holds the lock on the message.
     Live,
+    /// The same, for the first message of a pack alone: the others wait behind it, and are in nobody's hands.
+    Front,
     /// For so long after the file was last touched.
     Timed(Duration),
     /// No more: the message of this group's ticket was acknowledged, and the ticket waits to be sent on.
@@ -53,6 +55,7 @@ impl ClaimedName {
     pub fn text(&self) -> String {
         let (kind, millis) = match self.lease {
             Lease::Live => ("-l", 0),
+            Lease::Front => ("-f", 0),
             Lease::Timed(length) => ("-t", length.min(Lease::LONGEST).as_millis()),
             Lease::Acked => ("-a", 0),
             Lease::Buried => ("-b", 0),
@@ -73,6 +76,7 @@ impl ClaimedName {
         let millis = digits(lease.get(1..)?, 12)?;
         let lease = match (lease.as_bytes()[0], millis) {
             (b'l', 0) => Lease::Live,
+            (b'f', 0) if name.pack.is_some() => Lease::Front,
             (b'a', 0) => Lease::Acked,
             (b'b', 0) => Lease::Buried,
             (b'r', 0) => Lease::Removed,

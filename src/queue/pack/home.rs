@@ -162,7 +162,8 @@ impl Opened {
             return Name::parse(spent).map(Opened::Spent);
         }
         let left = file_name.strip_prefix(LEFT)?;
-        Place::parse_pack(left).or_else(|| Place::parse(State::Delayed, left)).map(Opened::Left)
+        let delayed = || Place::parse(State::Delayed, left);
+        Place::parse_pack(left).or_else(delayed).or_else(|| Place::parse(State::Claimed, left)).map(Opened::Left)
     }
 }
 

@@ -7,8 +7,9 @@
 
 use super::home::Opened;
 use super::unpacked::pack_of;
-use super::{Builder, Held, OPENED, PACK_LEAST, Packed, bucket};
+use super::{Builder, HANDFUL, Held, OPENED, PACK_LEAST, Packed, bucket};
 use crate::fs::{Access, Dir, Kind, Store};
+use crate::queue::busy::a_moment;
 use crate::queue::error::{Error, Result};
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
@@ -31,7 +32,7 @@ pub(in crate::queue) struct Opening<'q> {
     /// A directory of `dir` for each state that something is put into.
     shelves: Vec<(State, Dir)>,
     /// All that is in the pack was looked at, and is whole.
-    whole: bool,
+    pub(super) whole: bool,
     committed: bool,
 }
 
@@ -192,18 +193,18 @@ impl Queue {
 }
 
 /// Messages of a pack, next to each other, that come out of it together.
-struct Run<'r> {
-    place: &'r Place,
-    packed: Packed<'r>,
+pub(super) struct Run<'r> {
+    pub place: &'r Place,
+    pub packed: Packed<'r>,
     /// The pack's history, which each gets.
-    past: &'r [u8],
-    first: u32,
-    part: Builder,
+    pub past: &'r [u8],
+    pub first: u32,
+    pub part: Builder,
 }
 
 impl Run<'_> {
     /// Writes what was gathered: as files where files are wanted or there are few, else as a pack.
-    fn put(&mut self, opening: &mut Opening<'_>, most: u32) -> Result<()> {
+    pub fn put(&mut self, opening: &mut Opening<'_>, most: u32) -> Result<()> {
         let part = std::mem::take(&mut self.part);
         let (place, header) = (self.place, self.packed.header);
         if part.is_empty() {
@@ -253,6 +254,8 @@ pub(super) fn foreign(dir: &Dir, pack: &Place) -> Error {
 
 /// How long to wait for whoever opens a pack, or is about to claim it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look, a millisecond apart, whether one that is locked is gone.
+const TAKING: u32 = 3;
 /// How often to look, a millisecond apart, for what is on its way out of a pack.
 pub(super) const LOOKS: u32 = 30;
 
@@ -270,9 +273,10 @@ impl Queue {
         if stat.kind != Kind::File {
             return Ok(HeldPack::Foreign);
         }
-        // Whoever has it will be done with it in a moment, and then it is somewhere else.
-        if !disk.lock(&file, PATIENCE)? {
-            return Ok(HeldPack::Busy(disk.holder(&stat).map(|holder| holder.pid)));
+        match self.lock_pack(dir, place, &file)? {
+            Some(true) => (),
+            Some(false) => return Ok(HeldPack::Busy(disk.holder(&stat).map(|holder| holder.pid))),
+            None => return Ok(HeldPack::Gone),
         }
         let stat = match disk.stat_at(dir, file_name) {
             Err(error) if error.missing() => return Ok(HeldPack::Gone),
@@ -298,6 +302,32 @@ impl Queue {
         };
         self.set_aside(dir, file_name, &why)?;
         Ok(HeldPack::Gone)
+    }
+}
+
+impl Queue {
+    /// Locks a pack: whoever has it will be done with it in a moment, and then it is somewhere else. `Some(false)` where he is
+    /// not; `None` where it is gone.
+    fn lock_pack(&self, dir: &Dir, place: &Place, file: &crate::fs::File) -> Result<Option<bool>> {
+        let disk = &self.disk;
+        if place.name.count() <= HANDFUL {
+            // A worker that takes it in hand takes it away at once, and keeps the lock for longer.
+            for _ in 0..TAKING {
+                if disk.try_lock(file)? {
+                    return Ok(Some(true));
+                }
+                match disk.stat_at(dir, &place.file_name) {
+                    Err(error) if error.missing() => return Ok(None),
+                    stat => stat?,
+                };
+                if place.name.count() == 1 {
+                    // Its job has put it back, and still runs.
+                    return Ok(Some(false));
+                }
+                a_moment();
+            }
+        }
+        Ok(Some(disk.lock(file, PATIENCE)?))
     }
 }
 

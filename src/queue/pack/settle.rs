@@ -4,7 +4,7 @@ use super::open::Opening;
 use super::{Held, bucket};
 use crate::queue::error::{Error, Result};
 use crate::queue::history::{self, Attempt, History, Record};
-use crate::queue::name::{Id, Name, State, home};
+use crate::queue::name::{Id, Lease, Name, State, home};
 use crate::queue::seq::Seq;
 use crate::queue::settle::{Again, Claim, Counting, Settled};
 use crate::queue::{Queue, Uid};
@@ -173,6 +173,7 @@ impl Claim {
         ending: Ending,
         record: Option<Attempt>,
     ) -> Result<Settled> {
+        let lost_record = record.clone();
         let settled = match self.take_front(queue, ending, record.clone()) {
             // Unless it came out already, and its place had no room.
             Err(error) if error.no_room() && self.is_claimed(queue)? => {
@@ -182,6 +183,7 @@ impl Claim {
             settled => settled,
         };
         let settled = match settled {
+            Err(Error::Lost { .. }) if self.lease() == Lease::Front => self.already(queue, lost_record),
             Err(error) if error.no_room() && ending != Ending::Dead => {
                 let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
                 let home = home(State::Ready, &name, None);

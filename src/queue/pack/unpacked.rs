@@ -75,7 +75,7 @@ impl Queue {
     }
 
     /// Whether something stands in `tmp/` that came out of a pack.
-    fn any_opened(&self) -> Result<bool> {
+    pub(in crate::queue) fn any_opened(&self) -> Result<bool> {
         let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(false) };
         for (name, kind) in self.disk.names(&tmp)? {
             if kind != Kind::Dir || !name.to_str().is_some_and(name::is_base32) {

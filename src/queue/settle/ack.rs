@@ -18,7 +18,8 @@ impl Claim {
     }
 
     /// [`Claim::ack`], with a record for the history of a message that is kept.
-    pub fn ack_recorded(self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+    pub fn ack_recorded(mut self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
+        self.part_from_rest(queue)?;
         self.acknowledge(queue, record)
     }
 

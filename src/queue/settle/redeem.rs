@@ -4,15 +4,18 @@
 use super::{Claim, Grip};
 use crate::fs::{Access, Dir, File};
 use crate::queue::Queue;
+use crate::queue::busy::a_moment;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth};
-use crate::queue::name::{ClaimedName, Lease};
+use crate::queue::name::{ClaimedName, Lease, Name, State, home};
 use crate::queue::receipt::Receipt;
 use crate::queue::send::same;
 use std::time::Duration;
 
 /// How long to wait for a lock that a recovery or another settling holds for a few calls.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look, a millisecond apart, for a name that comes back.
+const LOOKS: u32 = 30;
 
 impl Queue {
     /// Takes hold of a claimed message by its receipt, to settle or extend it. `inherited` is the descriptor number that a
@@ -26,7 +29,7 @@ impl Queue {
         let mut name = receipt.claimed.clone();
         let file = match self.disk.open(dir, name.to_string(), Access::Write) {
             Err(error) if error.missing() => {
-                name = self.renamed(dir, &receipt.claimed)?.ok_or_else(|| self.gone(lost()))?;
+                name = self.renamed_soon(dir, &receipt.claimed)?.ok_or_else(|| self.gone(lost()))?;
                 match self.disk.open(dir, name.to_string(), Access::Write) {
                     Err(error) if error.missing() => return Err(self.gone(lost())),
                     opened => opened?,
@@ -46,7 +49,7 @@ impl Queue {
                 }
                 (file, Grip::Ours)
             }
-            Lease::Live => match self.shared_lock(&file, inherited)? {
+            Lease::Live | Lease::Front => match self.shared_lock(&file, inherited)? {
                 Some(shared) => (shared, Grip::Shared),
                 None => (file, Grip::Receipt),
             },
@@ -55,7 +58,15 @@ impl Queue {
         if let Some(mark) = name.name.ticket_of() {
             let redeemed = self.redeem_in_group(&name, mark, file, Depth::Header)?;
             let (message, ticket) = redeemed.ok_or_else(|| self.gone(lost()))?;
-            return Ok(Claim { name, message, started: stat.changed, grip, ticket: Some(ticket), front: false });
+            return Ok(Claim {
+                name,
+                message,
+                started: stat.changed,
+                grip,
+                ticket: Some(ticket),
+                front: false,
+                behind: None,
+            });
         }
         let path = file.path().to_path_buf();
         match message::load(&self.disk, file, stat, Depth::Header)? {
@@ -63,7 +74,7 @@ impl Queue {
                 // A receipt is for one message: of a pack that is claimed, for the first of it.
                 let front = name.name.pack.is_some();
                 let message = if front { message.unpacked(name.name.window().start)? } else { *message };
-                Ok(Claim { name, message, started: stat.changed, grip, ticket: None, front })
+                Ok(Claim { name, message, started: stat.changed, grip, ticket: None, front, behind: None })
             }
             Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),
             Content::Bad(_, why) => Err(Error::Damaged { path, why }),
@@ -78,18 +89,44 @@ impl Queue {
         Ok((self.disk.stat(&shared)?.identity == self.disk.stat(file)?.identity).then_some(shared))
     }
 
-    /// An extension may have changed the lease in the name, and nothing else.
+    /// [`Queue::renamed`], where what waits behind the message may be on its way back at this moment: its own name is nowhere for
+    /// a few calls then.
+    fn renamed_soon(&self, dir: &Dir, claimed: &ClaimedName) -> Result<Option<ClaimedName>> {
+        for _ in 0..LOOKS {
+            let renamed = self.renamed(dir, claimed)?;
+            if renamed.is_some() || claimed.lease != Lease::Front {
+                return Ok(renamed);
+            }
+            if !self.any_opened()? {
+                break;
+            }
+            a_moment();
+        }
+        // It may have come back since.
+        self.renamed(dir, claimed)
+    }
+
+    /// An extension may have changed the lease in the name; and what waited behind the message, how many there are.
     fn renamed(&self, dir: &Dir, claimed: &ClaimedName) -> Result<Option<ClaimedName>> {
         let mut found = None;
         self.disk.list(dir, |entry, _| {
             let parsed = entry.to_str().and_then(ClaimedName::parse);
-            if let Some(other) = parsed.filter(|other| other.token == claimed.token && other.name == claimed.name) {
+            if let Some(other) = parsed.filter(|other| other.token == claimed.token && alone(other) == alone(claimed)) {
                 found = Some(other);
                 return std::ops::ControlFlow::Break(());
             }
             std::ops::ControlFlow::Continue(())
         })?;
         Ok(found)
+    }
+
+    /// A claimed pack becomes ready as it was before its first message was claimed.
+    fn send_back(&self, dir: &Dir, claimed: &ClaimedName) -> Result<()> {
+        let name = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
+        match self.move_into(dir, &claimed.text(), &home(State::Ready, &name, None), &name.text()) {
+            Err(error) if error.missing() => Ok(()),
+            back => back.map(|()| self.wake()),
+        }
     }
 
     /// "Lost" is said only of a queue that is still there.
@@ -118,11 +155,26 @@ impl Queue {
         match message::load(&self.disk, writable, stat, Depth::Small)? {
             Content::Message(mut message) => {
                 message.keep(probe);
-                Ok(Some(Claim::new(name, *message, stat.changed)))
+                Ok(Some(match name.lease {
+                    Lease::Front => match Claim::front(name.clone(), *message, stat.changed) {
+                        // Whoever claims from it next sets aside what is damaged in it.
+                        Err(Error::Damaged { .. }) => return self.send_back(dir, &name).map(|()| None),
+                        front => front?,
+                    },
+                    _ => Claim::new(name, *message, stat.changed),
+                }))
             }
             Content::Placeholder(_lock) => self.set_aside(dir, &file_name, "it was never finished").map(|()| None),
             Content::Bad(_lock, why) => self.set_aside(dir, &file_name, &why).map(|()| None),
             Content::Unknown(why) => Err(Error::Unknown { path, why }),
         }
+    }
+}
+
+/// The name of a claimed message, or of the first one of a pack that is claimed alone.
+fn alone(claimed: &ClaimedName) -> Name {
+    match claimed.lease {
+        Lease::Front => Name { pack: None, ..claimed.name.clone() },
+        _ => claimed.name.clone(),
     }
 }

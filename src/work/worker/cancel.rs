@@ -25,6 +25,10 @@ impl Worker<'_> {
             Err(error) => return self.observer.troubled(&error.into(), None),
         };
         for job in &mut self.jobs {
+            if ids.iter().any(|id| job.claim.has_waiting(*id)) {
+                // Ready again, it is cancelled by whoever asks for it.
+                job.let_go_at = Some(now);
+            }
             let held = |id: &&Id| job.claims().any(|claim| !claim.is_spent() && claim.has(**id));
             let asked: Vec<Id> = ids.iter().filter(held).copied().collect();
             for id in asked {

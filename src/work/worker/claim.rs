@@ -54,13 +54,14 @@ impl Worker<'_> {
         }
         self.pause_told = false;
         self.want();
+        self.scout.take_handfuls(self.takes_handfuls());
         self.noticed = Noticed::default();
         if glance {
             self.scout.glance();
         }
         match self.queue.claim(&mut self.scout, Lease::Live)? {
             Found::Claim(claim) => {
-                if self.options.batch.is_none() && self.scout.half_way() {
+                if self.options.batch.is_none() && self.scout.half_way() && !self.takes_handfuls() {
                     self.ahead.open(&self.queue);
                 }
                 self.queue.unless_paused(claim)

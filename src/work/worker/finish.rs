@@ -227,10 +227,16 @@ impl Worker<'_> {
         if verdict == Verdict::Ack {
             self.remember(&claim);
         }
+        match verdict {
+            Verdict::Ack => self.pace.took(took),
+            _ => self.pace.failed(),
+        }
         let mut end = self.end_of(&claim, how, took, Fate::Acked);
-        match settle(&self.queue, claim, verdict, record) {
-            Ok(fate) => {
+        let on = self.goes_on(&claim);
+        match settle(&self.queue, claim, verdict, record, on) {
+            Ok((fate, next)) => {
                 end.fate = fate;
+                self.in_hand.extend(next);
                 self.ended(&end);
             }
             Err(error) => self.not_settled(error),

@@ -283,7 +283,9 @@ impl Test {
         message.state = match lease {
             Lease::Live => State::Live { worker },
             Lease::Timed(lease) => State::Timed { touched: now, lease },
-            Lease::Acked | Lease::Buried | Lease::Removed => unreachable!("nobody claims by such a lease"),
+            Lease::Front | Lease::Acked | Lease::Buried | Lease::Removed => {
+                unreachable!("nobody claims by such a lease")
+            }
         };
         self.receipts.push((claim.receipt(PATHS[at]), at, body.clone()));
         if lease == Lease::Live {

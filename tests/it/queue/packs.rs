@@ -2,6 +2,7 @@
 
 mod apart;
 mod found;
+pub mod hand;
 mod parts;
 mod races;
 mod wanted;

@@ -341,6 +341,22 @@ impl<S: Steps> Steps for Injected<S> {
         self.step("unlock".into(), |inner| inner.unlock(file))
     }
 
+    fn locks_bytes(&self) -> bool {
+        self.inner.locks_bytes()
+    }
+
+    fn hold_byte(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        self.locking("hold_byte", |inner| inner.hold_byte(file, byte))
+    }
+
+    fn let_go_byte(&self, file: &Handle, byte: u64) -> io::Result<()> {
+        self.step("let_go_byte".into(), |inner| inner.let_go_byte(file, byte))
+    }
+
+    fn byte_held(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        self.locking("byte_held", |inner| inner.byte_held(file, byte))
+    }
+
     fn holder(&self, of: &Stat) -> Option<Holder> {
         self.inner.holder(of)
     }

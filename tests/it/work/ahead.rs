@@ -21,7 +21,8 @@ fn the_next_part_of_a_pack_is_open_before_the_first_is_used_up() {
     sandbox.mq(["rm", "jobs", "--all", "-n", "900"]).ok();
     assert_eq!((entries(&sandbox).0.len(), entries(&sandbox).1.len()), (0, 1));
     let job = "read -r x; echo $x >>done; [ $x != 960 ] || until [ -e go ]; do sleep 0.01; done";
-    let mut worker = Beside::start(&sandbox, &["work", "jobs", "--drain", "--", "sh", "-c", job]);
+    let mut worker =
+        Beside::start(&sandbox, &["work", "jobs", "--drain", "--prefetch", "never", "--", "sh", "-c", job]);
     until("it comes to the one that waits", || written(&sandbox, "done").ends_with("960\n"));
     until("the next is opened", || entries(&sandbox).0.len() == 2);
     assert_eq!(entries(&sandbox).1, Vec::<String>::new());

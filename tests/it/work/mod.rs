@@ -7,6 +7,7 @@ mod cancel;
 mod chain;
 mod ends;
 mod groups;
+mod hand;
 mod job;
 mod lease;
 mod outcome;

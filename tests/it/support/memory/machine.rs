@@ -31,6 +31,8 @@ pub(super) struct State {
     pub journal: Journal,
     pub openings: BTreeMap<u64, Opening>,
     pub locks: ByNode<u64>,
+    /// Those on single bytes, apart from them.
+    pub bytes: BTreeMap<(Node, u64), u64>,
     pub now: Time,
     pub boot: u64,
     pub rng: Rng,
@@ -73,6 +75,7 @@ impl Machine {
             journal,
             openings: BTreeMap::new(),
             locks: ByNode::default(),
+            bytes: BTreeMap::new(),
             now,
             boot,
             rng,
@@ -361,6 +364,7 @@ impl State {
             if self.locks.get(&node) == Some(&opening) {
                 self.locks.remove(&node);
             }
+            self.bytes.retain(|_, holder| *holder != opening);
             if self.tree.nodes.get(&node).is_some_and(|inode| inode.names == 0) {
                 self.reap(node);
             }

@@ -310,6 +310,31 @@ impl Steps for Process {
         })
     }
 
+    fn locks_bytes(&self) -> bool {
+        true
+    }
+
+    fn hold_byte(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        may_write(&self.machine.state(), file)?;
+        let opening = Process::opening(file).ok_or(Errno::BADF)?;
+        self.with(file, |state, node| Ok(*state.bytes.entry((node, byte)).or_insert(opening) == opening))
+    }
+
+    fn let_go_byte(&self, file: &Handle, byte: u64) -> io::Result<()> {
+        let opening = Process::opening(file);
+        self.with(file, |state, node| {
+            if state.bytes.get(&(node, byte)).copied() == opening {
+                state.bytes.remove(&(node, byte));
+            }
+            Ok(())
+        })
+    }
+
+    fn byte_held(&self, file: &Handle, byte: u64) -> io::Result<bool> {
+        let opening = Process::opening(file);
+        self.with(file, |state, node| Ok(state.bytes.get(&(node, byte)).is_some_and(|holder| Some(*holder) != opening)))
+    }
+
     fn holder(&self, of: &Stat) -> Option<Holder> {
         let state = self.machine.state();
         let (node, _) = state.tree.nodes.iter().find(|(_, inode)| inode.number == of.identity.inode)?;

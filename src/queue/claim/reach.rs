@@ -1,0 +1,134 @@
+//! A pack stands where the next message is: it is claimed whole, taken in hand, or opened.
+
+use super::{Scout, Wanted};
+use crate::fs::Dir;
+use crate::queue::browse::Place;
+use crate::queue::error::Result;
+use crate::queue::message::Message;
+use crate::queue::name::{ClaimedName, Lease, Name, Token};
+use crate::queue::pace::{Gate, HeldBack};
+use crate::queue::pack::{HANDFUL, HeldPack};
+use crate::queue::settle::Claim;
+use crate::queue::{Queue, Sync};
+
+/// What came of reaching a pack.
+pub(super) enum Reached {
+    Claimed(Box<Claim>),
+    /// It is not there any more, and what was in it is: look again.
+    Opened,
+    Busy,
+    /// It is no regular file with one name.
+    Foreign,
+    TooMany,
+    HeldBack(HeldBack),
+}
+
+/// How much of a pack is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// Its first message, and the others wait behind that.
+    InHand,
+    /// Its first message, and the others are out of reach as long: the disk is too full to take it out.
+    Front,
+}
+
+impl Queue {
+    /// Claims of the pack that stands there what is wanted of it, or opens it. `more`: something stands behind it.
+    pub(super) fn reach_pack(
+        &self,
+        scout: &Scout,
+        dir: &Dir,
+        pack: &Place,
+        more: bool,
+        lease: Lease,
+    ) -> Result<Reached> {
+        let Wanted { most, now } = scout.wanted;
+        let settings = &self.settings;
+        let whole = lease == Lease::Live
+            && most > 1
+            && settings.rate().is_none()
+            && settings.max_in_flight().is_none()
+            && settings.retain().is_none();
+        let (most, many) = (if whole { most } else { 1 }, pack.name.count());
+        if most > now && many > now && many <= most {
+            return Ok(Reached::TooMany);
+        }
+        let message = match self.hold_pack(dir, pack)? {
+            HeldPack::Ours(message) => message,
+            HeldPack::Busy(_) => return Ok(Reached::Busy),
+            HeldPack::Gone => return Ok(Reached::Opened),
+            HeldPack::Foreign => return Ok(Reached::Foreign),
+        };
+        let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
+        // Each message is checked when it comes out: all of them only where they are claimed together.
+        let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
+        let in_hand = scout.handfuls && lease == Lease::Live && most == 1 && !expired && self.lets_wait();
+        if in_hand && many > 2 * HANDFUL && self.opened_handfuls(dir, pack, &message)? {
+            return Ok(Reached::Opened);
+        }
+        // The last there is is opened: others would stand idle meanwhile.
+        let part = if in_hand && more && (2..=HANDFUL).contains(&many) && intact() {
+            Part::InHand
+        } else if whole && !expired && many <= most && intact() {
+            Part::Whole
+        } else {
+            match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
+                // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
+                Err(error) if error.no_room() && !expired && intact() => Part::Front,
+                opened => {
+                    opened?;
+                    // For those who glanced while its messages stood nowhere.
+                    self.wake();
+                    return Ok(Reached::Opened);
+                }
+            }
+        };
+        self.claim_pack(dir, pack, message, part, lease)
+    }
+
+    /// Whether somebody has opened the pack by the handful; where there is no room for that, or something is damaged, nobody.
+    fn opened_handfuls(&self, dir: &Dir, pack: &Place, message: &Message) -> Result<bool> {
+        match self.open_handfuls(dir, pack, message) {
+            Ok(None) => Ok(false),
+            Err(error) if error.no_room() && self.there(self.disk.stat_at(dir, &pack.file_name))?.is_some() => {
+                Ok(false)
+            }
+            opened => {
+                opened?;
+                self.wake();
+                Ok(true)
+            }
+        }
+    }
+
+    fn claim_pack(&self, dir: &Dir, pack: &Place, message: Box<Message>, part: Part, lease: Lease) -> Result<Reached> {
+        let permit = match self.pass()? {
+            Gate::Open(permit) => permit,
+            Gate::Shut(why) => return Ok(Reached::HeldBack(why)),
+        };
+        if let Lease::Timed(_) = lease {
+            self.disk.touch(message.file())?;
+        }
+        let token = Token::new(self.disk.random()?);
+        let name = Name { attempts: pack.name.attempts.next(), ..pack.name.clone() };
+        let claimed = ClaimedName { name, lease: if part == Part::InHand { Lease::Front } else { lease }, token };
+        match self.move_claimed(dir, &pack.file_name, &claimed) {
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(Reached::Opened);
+            }
+            moved => moved?,
+        }
+        drop(permit);
+        if self.settings.sync() == Sync::All {
+            self.flush(message.file(), self.claimed_dir()?)?;
+        }
+        let now = self.disk.now();
+        Ok(Reached::Claimed(Box::new(match part {
+            Part::Whole => Claim::new(claimed, *message, now),
+            Part::InHand => Claim::with_rest(claimed, *message, now)?,
+            Part::Front => Claim::front(claimed, *message, now)?,
+        })))
+    }
+}

@@ -1,0 +1,84 @@
+//! Packs in smaller packs: for workers that take one in hand, and for what waited behind a message in such hands.
+
+use super::open::Run;
+use super::{Builder, Held, OPENED, Packed};
+use crate::fs::Dir;
+use crate::queue::error::{Error, Result};
+use crate::queue::history;
+use crate::queue::message::Message;
+use crate::queue::name::{ClaimedName, Name};
+use crate::queue::{Place, Queue};
+
+/// So many messages a worker takes in hand at once. Measured, not part of the format.
+pub const HANDFUL: u32 = 64;
+/// So many packs for workers come out of a larger one at once.
+const HANDFULS: u32 = 16;
+
+impl Queue {
+    /// The first messages of a pack into packs that a worker takes in hand; the rest stays in it. `None` where that can't be:
+    /// some of them are damaged.
+    pub(in crate::queue) fn open_handfuls(&self, from: &Dir, place: &Place, message: &Message) -> Result<Option<bool>> {
+        let Some(packed) = message.packed(&place.name) else { return Ok(Some(true)) };
+        let most = (HANDFUL * HANDFULS).min(place.name.count());
+        if !packed.begins_whole(most) {
+            return Ok(None);
+        }
+        self.keep_room()?;
+        let mut opening = self.opening()?;
+        let past = history::copied(&message.history()?, None);
+        let first = place.name.window().start;
+        let mut run = Run { place, packed: packed.clone(), past: &past, first, part: Builder::default() };
+        for (index, held) in packed.each().take(most as usize) {
+            let Held::Whole(body) = held else { return Ok(None) };
+            if run.part.is_empty() {
+                run.first = index;
+            }
+            run.part.write(body);
+            run.part.end();
+            if run.part.len() >= HANDFUL {
+                run.put(&mut opening, HANDFUL)?;
+            }
+        }
+        // What is no handful is opened by whoever comes to it.
+        let last = run.part.len();
+        run.put(&mut opening, last.max(2))?;
+        opening.whole = place.name.count() <= most;
+        let left = (place.name.count() > most).then(|| {
+            let (id, pack) = (place.name.id.after(most), Some(place.name.count() - most));
+            place.called(&Name { id, pack, ..place.name.clone() })
+        });
+        opening.commit(from, &place.file_name, &place.name, left.as_deref()).map(Some)
+    }
+
+    /// Parts the first message of a claimed pack from the others, which become ready as a pack of their own. The new name of the
+    /// one, whose file is the same; `None` where the claim is gone.
+    pub(in crate::queue) fn part(
+        &self,
+        claimed: &ClaimedName,
+        packed: &Packed<'_>,
+        past: &[u8],
+    ) -> Result<Option<ClaimedName>> {
+        let back = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
+        let Some(place) = Place::parse_pack(&back.text()) else { return Ok(None) };
+        let window = back.window();
+        let mut opening = self.opening()?;
+        let first = window.start + 1;
+        let mut run = Run { place: &place, packed: packed.clone(), past, first, part: Builder::default() };
+        for index in first..window.end {
+            let Held::Whole(body) = packed.get(index) else {
+                let path = self.path().join(crate::queue::name::CLAIMED).join(claimed.text());
+                return Err(Error::Damaged { path, why: format!("message {index} of the pack fails its check") });
+            };
+            run.part.write(body);
+            run.part.end();
+        }
+        let many = run.part.len();
+        run.put(&mut opening, many)?;
+        let alone = ClaimedName { name: Name { pack: Some(1), ..claimed.name.clone() }, ..claimed.clone() };
+        let parted = opening.commit(self.claimed_dir()?, &claimed.text(), &claimed.name, Some(&alone.text()))?;
+        Ok(parted.then_some(alone))
+    }
+}
+
+/// As many of the messages that a pack is opened for as share a bucket are at least as many as a worker takes in hand.
+const _: () = assert!(HANDFUL <= OPENED);
