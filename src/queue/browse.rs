@@ -6,7 +6,7 @@ pub use one::Times;
 
 use super::Queue;
 use super::error::Result;
-use super::name::{self, ClaimedName, Id, Name, Priority, State, ready_priority};
+use super::name::{self, ClaimedName, Id, Lease, Name, Priority, State, ready_priority};
 use super::pack::{Opened, opened};
 use crate::fs::{Dir, Kind};
 use crate::time::Time;
@@ -59,7 +59,13 @@ impl Place {
 
     /// One message of the pack that this is.
     pub(super) fn one_of_pack(&self, index: u32) -> Place {
-        Place { name: self.name.of_packed(index), in_pack: Some(index), ..self.clone() }
+        let mut name = self.name.of_packed(index);
+        let front = self.claimed.as_ref().is_some_and(|claimed| claimed.lease == Lease::Front);
+        if front && index > self.name.window().start {
+            // It waits, and what the name counts has not begun for it.
+            name.attempts = name.attempts.previous();
+        }
+        Place { name, in_pack: Some(index), ..self.clone() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! the checksum's own digits as zeros, and the body. After publishing, neither ever changes.
 
 use super::checksum::Sum;
+use super::digits::push;
 use super::envelope::{Envelope, Unique, Until};
 use super::name::{Priority, base32};
 use crate::time::Time;
@@ -19,6 +20,8 @@ pub(super) const PLACEHOLDER: u8 = b' ';
 
 /// Where the eight digits of the checksum stand in the line: after `{"mq":1,"crc32":"`.
 const CRC_AT: usize = 17;
+/// Where the uid stands, of which all have as many characters.
+const UID_AT: usize = CRC_AT + "00000000\",\"size_bytes\":,\"uid\":\"".len() + SIZE_WIDTH;
 /// The width of the length's field: padded with spaces, so that a stream's length can be put in when it is known.
 const SIZE_WIDTH: usize = 20;
 
@@ -189,13 +192,20 @@ impl Line {
             headers: Pairs(&envelope.headers),
         };
         let tail = serde_json::to_string(&tail).map_err(|error| error.to_string())?;
-        let mut line = format!("{{\"mq\":{FORMAT},\"crc32\":\"00000000\",\"size_bytes\":{:1$},", 0, SIZE_WIDTH);
+        let mut line = format!("{{\"mq\":{FORMAT},\"crc32\":\"00000000\",\"size_bytes\":{:SIZE_WIDTH$},", "");
         line.push_str(&tail[1..]);
         line.push('\n');
         if line.len() > HEADER_MAX {
             return Err(format!("headers of {} bytes are more than the {HEADER_MAX} allowed", line.len()));
         }
         Ok(Line(line.into_bytes()))
+    }
+
+    /// Another message's line, which differs from this one in its uid alone.
+    pub fn of(&self, uid: &Uid) -> Line {
+        let mut line = self.clone();
+        line.0[UID_AT..UID_AT + uid.0.len()].copy_from_slice(uid.0.as_bytes());
+        line
     }
 
     /// What stands in the file until [`Line::seal`].
@@ -210,7 +220,9 @@ impl Line {
     /// The true header, for a body of this length and checksum.
     pub fn seal(mut self, size: u64, body: &Sum) -> Vec<u8> {
         let at = CRC_AT + "00000000\",\"size_bytes\":".len();
-        self.0[at..at + SIZE_WIDTH].copy_from_slice(format!("{size:<SIZE_WIDTH$}").as_bytes());
+        let mut digits = String::with_capacity(SIZE_WIDTH);
+        push(&mut digits, size, 1);
+        self.0[at..at + digits.len()].copy_from_slice(digits.as_bytes());
         let mut sum = Sum::new();
         sum.update(&self.0);
         sum.combine(body);
@@ -290,6 +302,12 @@ pub(super) fn checksum(line: &[u8]) -> Sum {
 }
 
 impl Header {
+    /// The header of another message, whose line differs from this one's in what is sealed, and in the uid.
+    pub(super) fn of(&self, line: &[u8], uid: Uid, size: u64) -> Header {
+        let crc32 = String::from_utf8_lossy(&line[CRC_AT..CRC_AT + 8]).into_owned();
+        Header { crc32, uid, size_bytes: size, ..self.clone() }
+    }
+
     /// Whether this is the checksum the header claims.
     pub(super) fn agrees(&self, sum: Sum) -> bool {
         self.crc32.as_bytes() == sum.digits()

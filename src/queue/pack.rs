@@ -236,13 +236,47 @@ impl Header {
         self.uid.derived(u64::from(self.first) + u64::from(index))
     }
 
-    /// The header line of one of a pack's messages, for this body.
-    pub(super) fn line_of_packed(&self, index: u32, body: &[u8]) -> Result<Vec<u8>> {
-        let uid = self.uid_of_packed(index);
-        let line = Line::with(&self.shared(), &uid, self.sent_at.clone(), None);
+    /// What it takes to make the header of each of a pack's messages.
+    pub(super) fn pattern(&self) -> Result<Pattern> {
+        let line = Line::with(&self.shared(), &self.uid, self.sent_at.clone(), None);
+        let line = line.map_err(|why| Error::Refused { why })?;
+        match header::read(&line.clone().seal(0, &Sum::new())) {
+            Start::Header(header, _) => Ok(Pattern { line, header, pack: self.uid.clone(), first: self.first }),
+            _ => Err(Error::Refused { why: "the headers of its messages can't be read".into() }),
+        }
+    }
+}
+
+/// The header of any message of a pack, but for what each has of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    line: Line,
+    header: Box<Header>,
+    pack: Uid,
+    first: u32,
+}
+
+impl Pattern {
+    /// The header line of one of the messages, which has this body.
+    pub fn line(&self, index: u32, body: &[u8]) -> Vec<u8> {
+        self.sealed(&self.uid(index), body)
+    }
+
+    /// The same, and the header that it is.
+    pub fn header(&self, index: u32, body: &[u8]) -> (Box<Header>, Vec<u8>) {
+        let uid = self.uid(index);
+        let line = self.sealed(&uid, body);
+        (Box::new(self.header.of(&line, uid, body.len() as u64)), line)
+    }
+
+    fn uid(&self, index: u32) -> Uid {
+        self.pack.derived(u64::from(self.first) + u64::from(index))
+    }
+
+    fn sealed(&self, uid: &Uid, body: &[u8]) -> Vec<u8> {
         let mut sum = Sum::new();
         sum.update(body);
-        Ok(line.map_err(|why| Error::Refused { why })?.seal(body.len() as u64, &sum))
+        self.line.of(uid).seal(body.len() as u64, &sum)
     }
 }
 
@@ -277,11 +311,8 @@ impl Message {
         if length < body.len() || !agrees(&line, &body) {
             return Err(damaged("its checksum does not match"));
         }
-        let line = self.header.line_of_packed(index, &body)?;
-        match header::read(&line) {
-            Start::Header(header, _) => Ok(self.one_of_pack(header, line, body, at)),
-            _ => Err(damaged("it has no header")),
-        }
+        let (header, line) = self.header.pattern()?.header(index, &body);
+        Ok(self.one_of_pack(header, line, body, at))
     }
 }
 
@@ -318,6 +349,19 @@ mod tests {
             assert_eq!(packed.get(index), Held::Whole(body));
         }
         assert_eq!((packed.get(4), packed.bad()), (Held::Bad(&[]), vec![]));
+    }
+
+    #[test]
+    fn the_header_of_a_packed_message_is_what_is_read_of_its_line() {
+        for body in [&b""[..], b"a body", &[7; 12_345]] {
+            let (made, line) = header(4).pattern().unwrap().header(2, body);
+            let Start::Header(read, end) = header::read(&line) else { panic!("no header") };
+            assert_eq!((&made, end), (&read, line.len()));
+            assert_eq!((&made.uid, made.messages), (&header(4).uid_of_packed(2), None));
+            let mut sum = header::checksum(&line);
+            sum.update(body);
+            assert!(made.agrees(sum));
+        }
     }
 
     #[test]

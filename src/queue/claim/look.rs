@@ -2,13 +2,14 @@
 //! holds; and the removal of what is found empty.
 
 use super::names::Names;
-use super::reach::Reached;
+use super::reach::{Reached, Stand};
 use super::{Cursor, List, Scout, Steady, Try};
 use crate::fs::{Dir, Kind};
 use crate::queue::Queue;
 use crate::queue::browse::Place;
 use crate::queue::error::{Error, Result};
 use crate::queue::name::{self, Lease, Name, PRIORITIES, Priority, RESERVE, State, ready_priority};
+use crate::queue::pack::HANDFUL;
 use crate::queue::settle::Claim;
 use crate::time::Time;
 use std::ops::ControlFlow;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// After so many listings of a bucket that some names were left out of, none is.
 const LISTS: u32 = 3;
+/// Over no more than two to the power of this many packs at once that others have taken goes a worker that takes them in hand.
+const GAP: u32 = 4;
 /// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
 const FRESH_DIR: u64 = 4096;
 
@@ -149,17 +152,30 @@ impl Queue {
     ) -> Result<(Option<Box<Claim>>, bool)> {
         let Some(dir) = self.maybe_dir(&ready_priority(priority))? else { return Ok((None, false)) };
         let mut busy = false;
+        let mut hasty = scout.handfuls;
         // Again whenever a pack was opened: what came out of it stands where it stood.
         'list: loop {
             let modified = self.disk.stat_dir(&dir)?.modified;
             let entries = self.bucket_entries(&dir)?;
-            for (at, (entry, kind)) in entries.iter().enumerate() {
+            let (mut at, mut taken) = (0, 0);
+            while let Some((entry, kind)) = entries.get(at) {
                 let newest = at + 1 == entries.len();
                 let looked = match Place::parse_pack(entry).filter(|_| *kind == Kind::File) {
                     None => self.look_in(scout, priority, &dir, entry, newest, lease),
-                    Some(pack) => match self.reach_pack(scout, &dir, &pack, !newest, lease) {
+                    // What was passed over comes first.
+                    Some(place) if taken > 0 && place.name.count() > HANDFUL => break,
+                    Some(place) => match self.reach_pack(scout, &dir, Stand { place, more: !newest, hasty }, lease) {
                         Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
-                        Ok(Reached::Opened) => continue 'list,
+                        Ok(Reached::Opened) => {
+                            hasty = scout.handfuls;
+                            continue 'list;
+                        }
+                        Ok(Reached::Taken) => {
+                            // Others are at work here: over some, and over twice as many the next time, as in a bucket.
+                            at += 1 << taken.min(GAP);
+                            taken += 1;
+                            continue;
+                        }
                         Ok(Reached::Busy) => Ok((None, true)),
                         Ok(Reached::Foreign) => Ok((None, false)),
                         Ok(Reached::TooMany) => {
@@ -189,6 +205,11 @@ impl Queue {
                 if scout.held_back.is_some() || scout.too_many {
                     return Ok((None, busy));
                 }
+                at += 1;
+            }
+            if taken > 0 {
+                hasty = false;
+                continue;
             }
             if !busy && failed.is_none() {
                 self.shrink(priority, &dir);

@@ -16,11 +16,22 @@ pub(super) enum Reached {
     Claimed(Box<Claim>),
     /// It is not there any more, and what was in it is: look again.
     Opened,
+    /// Somebody else takes it at this moment, or has.
+    Taken,
     Busy,
     /// It is no regular file with one name.
     Foreign,
     TooMany,
     HeldBack(HeldBack),
+}
+
+/// A pack where it stands.
+pub(super) struct Stand {
+    pub place: Place,
+    /// Something stands behind it.
+    pub more: bool,
+    /// There are others, so it is not waited for.
+    pub hasty: bool,
 }
 
 /// How much of a pack is claimed.
@@ -34,15 +45,9 @@ enum Part {
 }
 
 impl Queue {
-    /// Claims of the pack that stands there what is wanted of it, or opens it. `more`: something stands behind it.
-    pub(super) fn reach_pack(
-        &self,
-        scout: &Scout,
-        dir: &Dir,
-        pack: &Place,
-        more: bool,
-        lease: Lease,
-    ) -> Result<Reached> {
+    /// Claims of the pack that stands there what is wanted of it, or opens it.
+    pub(super) fn reach_pack(&self, scout: &Scout, dir: &Dir, stand: Stand, lease: Lease) -> Result<Reached> {
+        let Stand { place: ref pack, more, hasty } = stand;
         let Wanted { most, now } = scout.wanted;
         let settings = &self.settings;
         let whole = lease == Lease::Live
@@ -54,8 +59,10 @@ impl Queue {
         if most > now && many > now && many <= most {
             return Ok(Reached::TooMany);
         }
-        let message = match self.hold_pack(dir, pack)? {
+        let hasty = hasty && many <= HANDFUL;
+        let message = match self.reach_for_pack(dir, pack, hasty)? {
             HeldPack::Ours(message) => message,
+            HeldPack::Busy(_) | HeldPack::Gone if hasty => return Ok(Reached::Taken),
             HeldPack::Busy(_) => return Ok(Reached::Busy),
             HeldPack::Gone => return Ok(Reached::Opened),
             HeldPack::Foreign => return Ok(Reached::Foreign),

@@ -211,16 +211,13 @@ impl Run<'_> {
             return Ok(());
         }
         if most <= 1 || (part.len() < PACK_LEAST && part.len() < most) {
+            let pattern = header.pattern()?;
             for (index, body) in (self.first..).zip(part.bodies()) {
                 let own = name::Bucket(place.name.of_packed(self.first).id);
                 // Between packs they come where the first of them stood: a bucket is claimed from in the order of its name.
                 let bucket = if most <= 1 { bucket(&place.name, index) } else { own };
                 let name = Name { bucket, ..place.name.of_packed(index) };
-                opening.put(
-                    place.state,
-                    &place.called(&name),
-                    &[&header.line_of_packed(index, body)?, body, self.past],
-                )?;
+                opening.put(place.state, &place.called(&name), &[&pattern.line(index, body), body, self.past])?;
             }
             return Ok(());
         }
@@ -262,6 +259,11 @@ pub(super) const LOOKS: u32 = 30;
 impl Queue {
     /// Locks a pack where it stands, looks again, and reads it. One that is no whole pack is set aside.
     pub(in crate::queue) fn hold_pack(&self, dir: &Dir, place: &Place) -> Result<HeldPack> {
+        self.reach_for_pack(dir, place, false)
+    }
+
+    /// The same, at once or not at all if that is wanted.
+    pub(in crate::queue) fn reach_for_pack(&self, dir: &Dir, place: &Place, at_once: bool) -> Result<HeldPack> {
         let disk = &self.disk;
         let file_name = &place.file_name;
         let file = match disk.open(dir, file_name, Access::Write) {
@@ -273,8 +275,10 @@ impl Queue {
         if stat.kind != Kind::File {
             return Ok(HeldPack::Foreign);
         }
-        match self.lock_pack(dir, place, &file)? {
+        let locked = if at_once { Some(disk.try_lock(&file)?) } else { self.lock_pack(dir, place, &file)? };
+        match locked {
             Some(true) => (),
+            Some(false) if at_once => return Ok(HeldPack::Busy(None)),
             Some(false) => return Ok(HeldPack::Busy(disk.holder(&stat).map(|holder| holder.pid))),
             None => return Ok(HeldPack::Gone),
         }

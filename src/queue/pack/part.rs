@@ -12,7 +12,7 @@ use crate::queue::{Place, Queue};
 /// So many messages a worker takes in hand at once. Measured, not part of the format.
 pub const HANDFUL: u32 = 64;
 /// So many packs for workers come out of a larger one at once.
-const HANDFULS: u32 = 16;
+const HANDFULS: u32 = 48;
 
 impl Queue {
     /// The first messages of a pack into packs that a worker takes in hand; the rest stays in it. `None` where that can't be:

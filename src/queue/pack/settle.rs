@@ -74,12 +74,13 @@ impl Claim {
         let Some(packed) = self.message().packed(self.name()) else {
             return Err(Error::Refused { why: "this is no pack".into() });
         };
+        let pattern = packed.header.pattern()?;
         for (index, held) in packed.each() {
             // What is damaged stays in the pack, which is set aside with it.
             let Held::Whole(body) = held else { continue };
             let id = self.name().of_packed(index).id;
             let (ending, record) = each(id);
-            let line = packed.header.line_of_packed(index, body)?;
+            let line = pattern.line(index, body);
             settled.push((id, self.put(queue, &mut opening, index, (&line, body), ending, record, &history)?));
         }
         let there = opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), None);

@@ -9,11 +9,11 @@ use super::{Claim, Grip, Settled};
 use crate::fs::{Access, Dir, File};
 use crate::queue::Queue;
 use crate::queue::error::{Error, Result};
-use crate::queue::header::{self, Header, Start};
+use crate::queue::header::Header;
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
 use crate::queue::name::{ClaimedName, Id, Lease, Name, State, Token, home};
-use crate::queue::pack::{Held, Packed};
+use crate::queue::pack::{Held, Packed, Pattern};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use std::time::Duration;
 pub(super) struct Behind {
     /// What the messages of the pack have in common.
     header: Box<Header>,
+    pattern: Pattern,
     /// The table and the bodies, and where in the file they begin.
     bytes: Vec<u8>,
     start: u64,
@@ -41,11 +42,8 @@ impl Behind {
         let packed = Packed::split(&self.header, &self.bytes).ok_or_else(|| damaged("is not there"))?;
         let Held::Whole(body) = packed.get(index) else { return Err(damaged("fails its check")) };
         let at = self.start + packed.begins(index) as u64;
-        let line = self.header.line_of_packed(index, body)?;
-        match header::read(&line) {
-            Start::Header(header, _) => Ok(other.one_of_pack(header, line, body.to_vec(), at)),
-            _ => Err(damaged("has no header")),
-        }
+        let (header, line) = self.pattern.header(index, body);
+        Ok(other.one_of_pack(header, line, body.to_vec(), at))
     }
 }
 
@@ -53,7 +51,9 @@ impl Claim {
     /// The first message of a pack, with the others behind it. The pack was found whole.
     pub(in crate::queue) fn with_rest(name: ClaimedName, mut pack: Message, started: Time) -> Result<Claim> {
         let (start, header) = (pack.body_at(), pack.header.clone());
-        let behind = Behind { header, bytes: pack.take_body().unwrap_or_default(), start, since: started, job: None };
+        let pattern = header.pattern()?;
+        let behind =
+            Behind { header, pattern, bytes: pack.take_body().unwrap_or_default(), start, since: started, job: None };
         let message = behind.message(pack, name.name.window().start)?;
         let behind = Some(Box::new(behind));
         Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true, behind })

@@ -213,19 +213,15 @@ pub const VERBS: &[Verb] = &[
     verb("move out of a pack", packs::sent, packs::move_one),
     verb("move out of a pack that comes later", packs::scheduled, packs::move_one),
     verb("cancel within a pack", packs::sent, packs::cancel_one),
-    verb("claim of a pack in hand", hand::ready, hand::claim),
     verb("ack of all of a pack in hand", hand::ready, hand::ack_all),
     verb("ack of some of a pack in hand", hand::ready, hand::ack_and_go),
-    verb("nack of one of a pack in hand", hand::ready, |world, disk| hand::nack(world, disk, Again::Now)),
-    verb("nack of one of a pack in hand for later", hand::ready, |world, disk| {
+    verb("nack of one of a pack in hand", hand::ready, |world, disk| {
         hand::nack(world, disk, Again::After(Duration::from_secs(30)))
     }),
     verb("dead of one of a pack in hand", hand::ready, hand::dead),
     verb("put back of a pack in hand", hand::ready, hand::put_back),
     verb("put back of the rest of a pack in hand", hand::ready, hand::let_go),
-    verb("put back of the rest of a pack in hand, and nack", hand::ready, hand::let_go_and_nack),
     verb("recover of a pack in hand", hand::lost, hand::recover),
-    verb("claim after a pack was in hand", hand::lost, claim),
     verb("ack by receipt out of a pack in hand", hand::live, ack_by_receipt),
     verb("nack by receipt out of a pack in hand", hand::live, nack_by_receipt),
     verb("dead by receipt out of a pack in hand", hand::live, dead_by_receipt),

@@ -43,10 +43,6 @@ pub fn claim_in_hand(queue: &Queue) -> Result<Claim> {
     }
 }
 
-pub fn claim(_: &mut World, disk: &Disk) -> Result<()> {
-    claim_in_hand(&open(disk)?).map(drop)
-}
-
 /// Acknowledges one, and claims the one behind it.
 fn ack_one(world: &mut World, queue: &Queue, claim: Claim) -> Result<Option<Claim>> {
     let body = body_of(&claim)?;
@@ -123,16 +119,6 @@ pub fn let_go(world: &mut World, disk: &Disk) -> Result<()> {
     only(ack_one(world, &queue, claim)?.is_none(), "it goes on")
 }
 
-/// The same, and the job fails.
-pub fn let_go_and_nack(world: &mut World, disk: &Disk) -> Result<()> {
-    let queue = open(disk)?;
-    let mut claim = claim_in_hand(&queue)?;
-    let (body, record) = (body_of(&claim)?, record(disk, claim.attempt(), Outcome::Exit));
-    claim.put_rest_back(&queue)?;
-    let how = claim.nack(&queue, Again::After(Duration::from_secs(30)), Counting::Counted, record)?;
-    settled(world, &body, how)
-}
-
 pub fn recover(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = open(disk)?;
     queue.recover()?;
@@ -189,6 +175,18 @@ fn of_what_a_worker_had_in_hand_the_first_alone_has_been_tried() {
         claim_one(&queue, Lease::Live).unwrap().message().history().unwrap().last().unwrap().outcome,
         Outcome::Lost
     );
+}
+
+#[test]
+fn what_waits_in_hand_is_not_listed_as_tried() {
+    let world = world();
+    let queue = world.open();
+    let claim = claim_in_hand(&queue).unwrap();
+    for number in 1..=COUNT {
+        let tried = u32::from(number == 1);
+        assert_eq!(counted(&queue, &body(number)).unwrap(), Some((State::Claimed, tried)), "{number}");
+    }
+    assert_eq!(claim.attempt(), 1);
 }
 
 #[test]
