@@ -1,7 +1,8 @@
 //! A worker's inner loop without the job, for `tests/bench/compare`: claims and acknowledges what is in a queue.
 //!
 //! ```text
-//! inner QUEUE MESSAGES          until so many are acknowledged, or nothing is left; prints how many, and the seconds
+//! inner QUEUE MESSAGES          until so many are acknowledged, or nothing is left; prints how many, and the seconds. Packs are
+//!                               taken in hand, as by a worker whose jobs are short
 //! inner QUEUE MESSAGES packs    the same with packs of up to 1000 messages claimed and acknowledged whole
 //! ```
 //!

@@ -11,6 +11,9 @@ use crate::queue::pack::{HANDFUL, HeldPack};
 use crate::queue::settle::Claim;
 use crate::queue::{Queue, Sync};
 
+/// No more bytes than about so many are taken in hand at once: they stay in memory, for each job.
+const HANDFUL_BYTES: u64 = 256 << 10;
+
 /// What came of reaching a pack.
 pub(super) enum Reached {
     Claimed(Box<Claim>),
@@ -70,7 +73,8 @@ impl Queue {
         let expired = message.header.expires().is_some_and(|expires| expires <= self.disk.now());
         // Each message is checked when it comes out: all of them only where they are claimed together.
         let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
-        let in_hand = scout.handfuls && lease == Lease::Live && most == 1 && !expired && self.lets_wait();
+        let single = scout.handfuls && lease == Lease::Live && most == 1;
+        let in_hand = single && !expired && self.lets_wait() && is_light(&message);
         if in_hand && many > 2 * HANDFUL && self.opened_handfuls(dir, pack, &message)? {
             return Ok(Reached::Opened);
         }
@@ -138,4 +142,10 @@ impl Queue {
             Part::Front => Claim::front(claimed, *message, now)?,
         })))
     }
+}
+
+/// Whether so many of a pack's messages as are taken in hand at once have bodies that are not much to keep in memory.
+fn is_light(pack: &Message) -> bool {
+    let count = pack.header.messages.unwrap_or(1).max(1);
+    pack.header.size_bytes / u64::from(count) * u64::from(HANDFUL) <= HANDFUL_BYTES
 }

@@ -109,7 +109,7 @@ impl Claim {
     /// [`Claim::lock_fd`] gives.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the message is not ours any more.
+    /// [`Error::Lost`] when the message is not ours any more; [`Error::Held`] when somebody has locked it from outside.
     pub fn lock_for_job(&mut self, queue: &Queue) -> Result<()> {
         let index = self.name().window().start;
         let Some(behind) = &mut self.behind else { return Ok(()) };
@@ -118,9 +118,12 @@ impl Claim {
             Err(error) if error.missing() => return Err(lost),
             opened => opened?,
         };
-        let same = queue.disk.stat(&file)?.identity == self.message.stat.identity;
-        if !same || !queue.disk.hold_byte(&file, index.into())? {
+        if queue.disk.stat(&file)?.identity != self.message.stat.identity {
             return Err(lost);
+        }
+        // Nobody else has any business with it while we have the pack.
+        if !queue.disk.hold_byte(&file, index.into())? {
+            return Err(Error::Held { id: self.name.name.id, by: None });
         }
         behind.job = Some(file);
         Ok(())

@@ -118,6 +118,36 @@ const PAIRS: &[Pair] = &[
         scene: scene::plain,
         acts: [("send a pack", acts::send_pack), ("claim", acts::claim)],
     },
+    Pair {
+        name: "a pack in hand and taken by two",
+        scene: scene::packed_before_another,
+        acts: [("ack in hand", acts::ack_in_hand), ("ack in hand", acts::ack_in_hand)],
+    },
+    Pair {
+        name: "a pack in hand and claim",
+        scene: scene::packed_before_another,
+        acts: [("ack in hand", acts::ack_in_hand), ("claim", acts::claim)],
+    },
+    Pair {
+        name: "a pack in hand and recovery",
+        scene: scene::packed_before_another,
+        acts: [("ack in hand", acts::ack_in_hand), ("recover", acts::recover)],
+    },
+    Pair {
+        name: "the rest put back and recovery",
+        scene: scene::packed_before_another,
+        acts: [("ack late", acts::ack_late), ("recover", acts::recover)],
+    },
+    Pair {
+        name: "the rest put back and claim",
+        scene: scene::packed_before_another,
+        acts: [("ack late", acts::ack_late), ("claim", acts::claim)],
+    },
+    Pair {
+        name: "a pack in hand and rm",
+        scene: scene::packed_before_another,
+        acts: [("ack late", acts::ack_late), ("rm", acts::rm)],
+    },
 ];
 
 fn stand(configs: &[Config], effort: Effort) -> u64 {

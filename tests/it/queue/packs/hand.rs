@@ -321,3 +321,20 @@ fn what_has_expired_does_not_come_next() {
     assert!(claim.ack_next(&queue).unwrap().1.is_none());
     assert_eq!(body_of(&claim_one(&queue, Lease::Live).unwrap()).unwrap(), b"behind the pack");
 }
+
+#[test]
+fn large_bodies_are_not_taken_in_hand() {
+    for (length, waiting) in [(4_000, COUNT - 1), (4_500, 0)] {
+        let mut world = World::empty(crate::queue::world::PLAIN, 1);
+        let disk = world.machine.disk();
+        let queue = world.open();
+        let mut batch = queue.batch().unwrap().packing(2, COUNT);
+        for number in 1..=COUNT {
+            batch.begin(&urgent(7)).unwrap();
+            batch.write(&vec![number as u8; length]).unwrap();
+        }
+        batch.publish(|_| ()).unwrap();
+        world.send(&disk, Q, b"behind the pack", urgent(7)).unwrap();
+        assert_eq!(claim_in_hand(&queue).unwrap().waiting(), waiting, "{length}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What one of two processes does, telling the ledger that both share what it was told.
 
 use super::super::ledger::{Lasting, Ledger};
-use super::super::packs;
+use super::super::packs::{self, hand};
 use super::super::verbs::{first, only, record};
 use super::super::world::{Config, Q, body_of, claim_one, lasting, unexpected, urgent};
 use crate::support::memory::Machine;
@@ -271,4 +271,32 @@ pub fn claim_part(party: &Party) -> Result<()> {
     let claim = packs::claim_whole(&queue, 2)?;
     let _hand = party.hold(packs::bodies(&claim)?);
     queue.paused().map(drop)
+}
+
+/// Takes a pack in hand, and acknowledges its messages one after the other.
+pub fn ack_in_hand(party: &Party) -> Result<()> {
+    let queue = party.queue()?;
+    let mut next = Some(hand::claim_in_hand(&queue)?);
+    while let Some(claim) = next.take() {
+        let body = body_of(&claim)?;
+        drop(party.hold(vec![body.clone()]));
+        party.end(&[body], || {
+            let (settled, following) = not_lost(claim.ack_next(&queue))?;
+            next = following;
+            Ok(settled == Settled::Acked)
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes a pack in hand, works on the first of it for long, and acknowledges that.
+pub fn ack_late(party: &Party) -> Result<()> {
+    let queue = party.queue()?;
+    let mut claim = hand::claim_in_hand(&queue)?;
+    let body = body_of(&claim)?;
+    let hand = party.hold(vec![body.clone()]);
+    not_lost(claim.lock_for_job(&queue))?;
+    not_lost(claim.put_rest_back(&queue))?;
+    drop(hand);
+    party.end(&[body], || Ok(not_lost(claim.ack(&queue))? == Settled::Acked))
 }

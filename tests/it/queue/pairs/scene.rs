@@ -88,6 +88,13 @@ pub fn packed(world: &mut World) {
     }
 }
 
+/// The same, and a message behind it, so that the pack may be taken in hand.
+pub fn packed_before_another(world: &mut World) {
+    packed(world);
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"behind the pack", urgent(7)).unwrap();
+}
+
 /// Whoever was opening it was killed when the pack was taken in.
 pub fn half_opened(world: &mut World) {
     packed(world);
