@@ -289,6 +289,15 @@ pub fn ack_in_hand(party: &Party) -> Result<()> {
     Ok(())
 }
 
+/// Takes a pack in hand, puts the rest back, and ends without a word.
+pub fn claim_in_hand(party: &Party) -> Result<()> {
+    let queue = party.queue()?;
+    let mut claim = hand::claim_in_hand(&queue)?;
+    let _hand = party.hold(vec![body_of(&claim)?]);
+    not_lost(claim.lock_for_job(&queue))?;
+    not_lost(claim.put_rest_back(&queue))
+}
+
 /// Takes a pack in hand, works on the first of it for long, and acknowledges that.
 pub fn ack_late(party: &Party) -> Result<()> {
     let queue = party.queue()?;
