@@ -192,6 +192,7 @@ fn those_that_fail_are_tried_again_and_the_others_are_not() {
     expected.sort();
     done.sort();
     assert_eq!((done, attempts(&sandbox)), (expected, BTreeMap::from([(60, ("dead".into(), 1))])));
+    assert_eq!(sandbox.mq(["stats", "jobs", "--json"]).code(0).json()[0]["dead_total"], 1);
     sandbox.mq(["fsck", "jobs"]).code(0);
 }
 
