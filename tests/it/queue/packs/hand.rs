@@ -122,9 +122,9 @@ pub fn let_go(world: &mut World, disk: &Disk) -> Result<()> {
 pub fn recover(world: &mut World, disk: &Disk) -> Result<()> {
     let queue = open(disk)?;
     queue.recover()?;
-    if any_claimed(&queue).is_ok() {
+    if let Ok(place) = any_claimed(&queue) {
         // A lock that can't be had is somebody's.
-        return Err(unexpected("it is held"));
+        return Err(Error::Held { id: place.id(), by: None });
     }
     (1..=COUNT).for_each(|number| world.ledger.is_in(&body(number), &["ready"], Lasting::Kill));
     Ok(())
