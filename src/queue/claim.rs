@@ -9,12 +9,12 @@ use super::busy::a_moment;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
 use super::name::{ClaimedName, Lease, Name, Priority, State, Token};
-use super::pace::{Gate, HeldBack};
+use super::pace::{Gate, HeldBack, Permit};
 use super::pack::PACK_LEAST;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
-use crate::fs::{Access, Dir, Kind};
+use crate::fs::{Access, Dir, File, Kind};
 use crate::time::Time;
 use idle::Idle;
 use names::Names;
@@ -330,16 +330,8 @@ impl Queue {
         if name.attempts == super::name::Attempts::default() {
             self.unique_claimed(&message)?;
         }
-        match self.move_claimed(dir, file_name, &claimed) {
-            Err(error) if error.missing() => {
-                permit.return_unused();
-                return Ok(Try::Gone);
-            }
-            moved => moved?,
-        }
-        drop(permit);
-        if self.settings.sync() == Sync::All {
-            self.flush(message.file(), self.claimed_dir()?)?;
+        if !self.take(dir, file_name, &claimed, permit, message.file())? {
+            return Ok(Try::Gone);
         }
         Ok(Try::Claimed(Box::new(Claim::new(claimed, *message, disk.now()))))
     }
@@ -352,7 +344,31 @@ impl Queue {
         }
     }
 
-    pub(super) fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
+    /// The rename that claims, within the pace that `permit` is for, of what `locked` is the lock on. `false` where somebody was
+    /// faster.
+    pub(super) fn take(
+        &self,
+        dir: &Dir,
+        file_name: &str,
+        claimed: &ClaimedName,
+        permit: Permit<'_>,
+        locked: &File,
+    ) -> Result<bool> {
+        match self.move_claimed(dir, file_name, claimed) {
+            Err(error) if error.missing() => {
+                permit.return_unused();
+                return Ok(false);
+            }
+            moved => moved?,
+        }
+        drop(permit);
+        if self.settings.sync() == Sync::All {
+            self.flush(locked, self.claimed_dir()?)?;
+        }
+        Ok(true)
+    }
+
+    fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
         self.with_reserve(|| match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.text()) {
             Err(error) if error.missing() => {
                 self.place_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.text())

@@ -241,7 +241,7 @@ impl Header {
         let line = Line::with(&self.shared(), &self.uid, self.sent_at.clone(), None);
         let line = line.map_err(|why| Error::Refused { why })?;
         match header::read(&line.clone().seal(0, &Sum::new())) {
-            Start::Header(header, _) => Ok(Pattern { line, header, pack: self.uid.clone(), first: self.first }),
+            Start::Header(header, _) => Ok(Pattern { line, header, first: self.first }),
             _ => Err(Error::Refused { why: "the headers of its messages can't be read".into() }),
         }
     }
@@ -251,8 +251,8 @@ impl Header {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     line: Line,
+    /// With the uid of the pack.
     header: Box<Header>,
-    pack: Uid,
     first: u32,
 }
 
@@ -270,7 +270,7 @@ impl Pattern {
     }
 
     fn uid(&self, index: u32) -> Uid {
-        self.pack.derived(u64::from(self.first) + u64::from(index))
+        self.header.uid.derived(u64::from(self.first) + u64::from(index))
     }
 
     fn sealed(&self, uid: &Uid, body: &[u8]) -> Vec<u8> {

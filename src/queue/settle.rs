@@ -125,6 +125,9 @@ impl Claim {
     pub(super) fn claimed_name(&self) -> String {
         self.name.text()
     }
+    pub(super) fn claimed_as(&self) -> &ClaimedName {
+        &self.name
+    }
     /// What its name says beside the lease.
     pub fn name(&self) -> &Name {
         &self.name.name

@@ -2,6 +2,7 @@
 
 use super::{Scout, Wanted};
 use crate::fs::Dir;
+use crate::queue::Queue;
 use crate::queue::browse::Place;
 use crate::queue::error::Result;
 use crate::queue::message::Message;
@@ -9,7 +10,6 @@ use crate::queue::name::{ClaimedName, Lease, Name, Token};
 use crate::queue::pace::{Gate, HeldBack};
 use crate::queue::pack::{HANDFUL, HeldPack};
 use crate::queue::settle::Claim;
-use crate::queue::{Queue, Sync};
 
 /// No more bytes than about so many are taken in hand at once: they stay in memory, for each job.
 const HANDFUL_BYTES: u64 = 256 << 10;
@@ -52,12 +52,7 @@ impl Queue {
     pub(super) fn reach_pack(&self, scout: &Scout, dir: &Dir, stand: Stand, lease: Lease) -> Result<Reached> {
         let Stand { place: ref pack, more, hasty } = stand;
         let Wanted { most, now } = scout.wanted;
-        let settings = &self.settings;
-        let whole = lease == Lease::Live
-            && most > 1
-            && settings.rate().is_none()
-            && settings.max_in_flight().is_none()
-            && settings.retain().is_none();
+        let whole = lease == Lease::Live && most > 1 && self.lets_claim_together();
         let (most, many) = (if whole { most } else { 1 }, pack.name.count());
         if most > now && many > now && many <= most {
             return Ok(Reached::TooMany);
@@ -124,16 +119,8 @@ impl Queue {
         let token = Token::new(self.disk.random()?);
         let name = Name { attempts: pack.name.attempts.next(), ..pack.name.clone() };
         let claimed = ClaimedName { name, lease: if part == Part::InHand { Lease::Front } else { lease }, token };
-        match self.move_claimed(dir, &pack.file_name, &claimed) {
-            Err(error) if error.missing() => {
-                permit.return_unused();
-                return Ok(Reached::Opened);
-            }
-            moved => moved?,
-        }
-        drop(permit);
-        if self.settings.sync() == Sync::All {
-            self.flush(message.file(), self.claimed_dir()?)?;
+        if !self.take(dir, &pack.file_name, &claimed, permit, message.file())? {
+            return Ok(Reached::Opened);
         }
         let now = self.disk.now();
         Ok(Reached::Claimed(Box::new(match part {

@@ -7,7 +7,7 @@ use super::super::name::{Attempts, ClaimedName, GroupMark, Lease, Name, Token};
 use super::super::pace::Gate;
 use super::super::send::same;
 use super::super::settle::{Claim, Ticket};
-use super::super::{OnDead, OnExpire, Queue, Sync};
+use super::super::{OnDead, OnExpire, Queue};
 use super::Spot;
 use crate::fs::{Access, Dir, File, Kind};
 
@@ -78,16 +78,8 @@ impl Queue {
         }
         let taken = Name { attempts: attempts.next(), ..spot.name.as_ticket(mark) };
         let claimed = ClaimedName { name: taken, lease, token: Token::new(disk.random()?) };
-        match self.move_claimed(dir, file_name, &claimed) {
-            Err(error) if error.missing() => {
-                permit.return_unused();
-                return Ok(Try::Gone);
-            }
-            moved => moved?,
-        }
-        drop(permit);
-        if self.settings.sync() == Sync::All {
-            self.flush(&ticket, self.claimed_dir()?)?;
+        if !self.take(dir, file_name, &claimed, permit, &ticket)? {
+            return Ok(Try::Gone);
         }
         let ticket = Ticket { lock: ticket, dir: spot.dir, file_name: spot.file_name };
         Ok(Try::Claimed(Box::new(Claim::of_group(claimed, message, ticket, disk.now()))))

@@ -4,7 +4,6 @@ use super::open::Run;
 use super::{Builder, Held, OPENED, Packed};
 use crate::fs::Dir;
 use crate::queue::error::{Error, Result};
-use crate::queue::history;
 use crate::queue::message::Message;
 use crate::queue::name::{ClaimedName, Name};
 use crate::queue::{Place, Queue};
@@ -23,31 +22,7 @@ impl Queue {
         if !packed.begins_whole(most) {
             return Ok(None);
         }
-        self.keep_room()?;
-        let mut opening = self.opening()?;
-        let past = history::copied(&message.history()?, None);
-        let first = place.name.window().start;
-        let mut run = Run { place, packed: packed.clone(), past: &past, first, part: Builder::default() };
-        for (index, held) in packed.each().take(most as usize) {
-            let Held::Whole(body) = held else { return Ok(None) };
-            if run.part.is_empty() {
-                run.first = index;
-            }
-            run.part.write(body);
-            run.part.end();
-            if run.part.len() >= HANDFUL {
-                run.put(&mut opening, HANDFUL)?;
-            }
-        }
-        // What is no handful is opened by whoever comes to it.
-        let last = run.part.len();
-        run.put(&mut opening, last.max(2))?;
-        opening.whole = place.name.count() <= most;
-        let left = (place.name.count() > most).then(|| {
-            let (id, pack) = (place.name.id.after(most), Some(place.name.count() - most));
-            place.called(&Name { id, pack, ..place.name.clone() })
-        });
-        opening.commit(from, &place.file_name, &place.name, left.as_deref()).map(Some)
+        self.open_first(from, place, message, most, HANDFUL).map(Some)
     }
 
     /// Parts the first message of a claimed pack from the others, which become ready as a pack of their own. The new name of the

@@ -174,22 +174,18 @@ impl Claim {
         ending: Ending,
         record: Option<Attempt>,
     ) -> Result<Settled> {
-        let lost_record = record.clone();
         let settled = match self.take_front(queue, ending, record.clone()) {
             // Unless it came out already, and its place had no room.
             Err(error) if error.no_room() && self.is_claimed(queue)? => {
                 queue.give_reserve()?;
-                self.take_front(queue, ending, record)
+                self.take_front(queue, ending, record.clone())
             }
             settled => settled,
         };
         let settled = match settled {
-            Err(Error::Lost { .. }) if self.lease() == Lease::Front => self.already(queue, lost_record),
+            Err(Error::Lost { .. }) if self.lease() == Lease::Front => self.already(queue, record),
             Err(error) if error.no_room() && ending != Ending::Dead => {
-                let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
-                let home = home(State::Ready, &name, None);
-                let back = queue.move_into(queue.claimed_dir()?, &self.claimed_name(), &home, &name.to_string());
-                match back {
+                match queue.send_back(self.claimed_as()) {
                     // It came out, and there was no room to bring it to its place: recovery does that.
                     Err(gone) if gone.missing() => Err(error),
                     back => back.map(|()| Settled::Ready),

@@ -6,14 +6,14 @@
 //! gone and its job alive takes away what waits behind that.
 
 use super::{Claim, Grip, Settled};
-use crate::fs::{Access, Dir, File};
-use crate::queue::Queue;
+use crate::fs::{Access, Dir, File, Store};
 use crate::queue::error::{Error, Result};
 use crate::queue::header::Header;
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
 use crate::queue::name::{ClaimedName, Id, Lease, Name, State, Token, home};
 use crate::queue::pack::{Held, Packed, Pattern};
+use crate::queue::{Queue, Sync};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -175,10 +175,7 @@ impl Claim {
 
     /// Puts the pack back as it was before its first message was claimed.
     pub(super) fn put_back_whole(self, queue: &Queue) -> Result<Settled> {
-        let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
-        let home = home(State::Ready, &name, None);
-        let back = queue.move_into(queue.claimed_dir()?, &self.name.text(), &home, &name.text());
-        let settled = match back {
+        let settled = match queue.send_back(&self.name) {
             Err(error) if error.missing() => self.already(queue, None),
             back => back.map(|()| Settled::Ready),
         };
@@ -189,17 +186,24 @@ impl Claim {
 }
 
 impl Queue {
-    /// Whether messages may wait behind another in a worker's hands: not where the queue says how fast or how many, keeps what
-    /// is done, or has each claim flushed; nor where locks on bytes are none, or a rename may find no room.
-    pub(in crate::queue) fn lets_wait(&self) -> bool {
-        use crate::fs::Store;
+    /// Whether one rename may claim several messages: not where the queue says how fast or how many, or keeps what is done.
+    pub(in crate::queue) fn lets_claim_together(&self) -> bool {
         let settings = &self.settings;
-        settings.rate().is_none()
-            && settings.max_in_flight().is_none()
-            && settings.retain().is_none()
-            && settings.sync() != crate::queue::Sync::All
+        settings.rate().is_none() && settings.max_in_flight().is_none() && settings.retain().is_none()
+    }
+
+    /// Whether messages may wait behind another in a worker's hands: nor where each claim is flushed, or locks on bytes are none, or a rename may find no room.
+    pub(in crate::queue) fn lets_wait(&self) -> bool {
+        self.lets_claim_together()
+            && self.settings.sync() != Sync::All
             && matches!(self.store, Store::Trusted | Store::Memory | Store::Overlay)
             && self.disk.locks_bytes()
+    }
+
+    /// A claimed pack becomes ready as it was before its first message was claimed.
+    pub(in crate::queue) fn send_back(&self, claimed: &ClaimedName) -> Result<()> {
+        let name = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
+        self.move_into(self.claimed_dir()?, &claimed.text(), &home(State::Ready, &name, None), &name.text())
     }
 
     /// Parts the first message of a claimed pack from what waits behind it, which becomes ready.

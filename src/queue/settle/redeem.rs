@@ -7,7 +7,7 @@ use crate::queue::Queue;
 use crate::queue::busy::a_moment;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth};
-use crate::queue::name::{ClaimedName, Lease, Name, State, home};
+use crate::queue::name::{ClaimedName, Lease, Name};
 use crate::queue::receipt::Receipt;
 use crate::queue::send::same;
 use std::time::Duration;
@@ -120,15 +120,6 @@ impl Queue {
         Ok(found)
     }
 
-    /// A claimed pack becomes ready as it was before its first message was claimed.
-    fn send_back(&self, dir: &Dir, claimed: &ClaimedName) -> Result<()> {
-        let name = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
-        match self.move_into(dir, &claimed.text(), &home(State::Ready, &name, None), &name.text()) {
-            Err(error) if error.missing() => Ok(()),
-            back => back.map(|()| self.wake()),
-        }
-    }
-
     /// "Lost" is said only of a queue that is still there.
     fn gone(&self, lost: Error) -> Error {
         self.still_here().err().unwrap_or(lost)
@@ -158,7 +149,12 @@ impl Queue {
                 Ok(Some(match name.lease {
                     Lease::Front => match Claim::front(name.clone(), *message, stat.changed) {
                         // Whoever claims from it next sets aside what is damaged in it.
-                        Err(Error::Damaged { .. }) => return self.send_back(dir, &name).map(|()| None),
+                        Err(Error::Damaged { .. }) => {
+                            return match self.send_back(&name) {
+                                Err(error) if error.missing() => Ok(None),
+                                back => back.map(|()| self.wake()).map(|()| None),
+                            };
+                        }
                         front => front?,
                     },
                     _ => Claim::new(name, *message, stat.changed),
