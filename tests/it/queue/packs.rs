@@ -10,7 +10,7 @@ mod wanted;
 use super::ledger::Lasting;
 use super::survey::Survey;
 use super::verbs::{cancelled, in_an_hour, keeping, only, place_of, record, settled};
-use super::world::{MAX_ATTEMPTS, OTHER, Q, World, claim_one, lasting, unexpected, urgent};
+use super::world::{MAX_ATTEMPTS, OTHER, Q, World, claim_by, claim_one, lasting, unexpected, urgent};
 use mq::fs::Disk;
 use mq::queue::name::{Id, Lease, State};
 use mq::queue::{
@@ -172,11 +172,7 @@ pub fn in_pieces(world: &mut World) {
 pub fn claim_whole(queue: &Queue, most: u32) -> Result<Claim> {
     let mut scout = Scout::new();
     scout.want(most, most);
-    match queue.claim(&mut scout, Lease::Live)? {
-        Found::Claim(claim) => Ok(*claim),
-        Found::Nothing(nothing) if nothing.busy => Err(Error::Busy { path: queue.path().to_path_buf(), by: None }),
-        Found::Nothing(_) | Found::TooMany => Err(unexpected("nothing to claim")),
-    }
+    claim_by(&mut scout, queue, Lease::Live)
 }
 
 /// The bodies of what is claimed, be it a pack or one message.

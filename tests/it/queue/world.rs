@@ -313,7 +313,12 @@ pub fn drain(queue: &Queue) -> Vec<String> {
 
 /// Claims the next message.
 pub fn claim_one(queue: &Queue, lease: Lease) -> Result<Claim> {
-    match queue.claim(&mut Scout::new(), lease)? {
+    claim_by(&mut Scout::new(), queue, lease)
+}
+
+/// The same by one that wants more than one, or in a way of its own.
+pub fn claim_by(scout: &mut Scout, queue: &Queue, lease: Lease) -> Result<Claim> {
+    match queue.claim(scout, lease)? {
         Found::Claim(claim) => Ok(*claim),
         Found::Nothing(nothing) if nothing.busy => Err(Error::Busy { path: queue.path().to_path_buf(), by: None }),
         Found::Nothing(_) | Found::TooMany => Err(unexpected("nothing to claim")),

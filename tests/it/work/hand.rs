@@ -38,14 +38,28 @@ fn work(job: &str) -> Vec<&str> {
     WORK.into_iter().chain(["--", "sh", "-c", job]).collect()
 }
 
+/// A worker whose first job waits for the file `go`.
+fn waiting(sandbox: &Sandbox) -> Beside {
+    let job = "read -r x; echo $x >>done; while [ ! -e go ] && [ -e done ]; do sleep 0.01; done";
+    let worker = Beside::start(sandbox, &work(job));
+    until("its job runs", || done(sandbox).len() == 1);
+    worker
+}
+
 /// What the job has written down, a line each.
 fn done(sandbox: &Sandbox) -> Vec<String> {
     written(sandbox, "done").lines().map(str::to_string).collect()
 }
 
-/// What another worker has got, in the order of the numbers.
+/// What another worker gets, until there is no more for it.
 fn others(sandbox: &Sandbox) -> Vec<usize> {
-    let mut others: Vec<usize> = written(sandbox, "others").lines().map(|x| x.parse().unwrap()).collect();
+    sandbox.mq(["work", "jobs", "--drain", "-q", "--", "sh", "-c", "read -r x; echo $x >>others"]).code(0);
+    written(sandbox, "others").lines().map(|x| x.parse().unwrap()).collect()
+}
+
+/// The same where some come later, since they have been a lost worker's.
+fn others_in_any_order(sandbox: &Sandbox) -> Vec<usize> {
+    let mut others = others(sandbox);
     others.sort_unstable();
     others
 }
@@ -107,8 +121,7 @@ fn a_job_that_outlives_its_killed_worker_keeps_its_message_alone() {
     Beside::start(&sandbox, &work(job)).end();
     until("it has begun", || done(&sandbox).len() == 3);
     // The others do not wait for it, and are not delivered twice.
-    sandbox.mq(["work", "jobs", "--drain", "-q", "--", "sh", "-c", "read -r x; echo $x >>others"]).code(0);
-    assert_eq!(others(&sandbox), (4..=COUNT).collect::<Vec<usize>>());
+    assert_eq!(others_in_any_order(&sandbox), (4..=COUNT).collect::<Vec<usize>>());
     assert_eq!(attempts(&sandbox), BTreeMap::from([(3, ("claimed".into(), 1))]));
     // Nobody heard how it ended, so it comes again, and at once.
     let _other = Beside::start(&sandbox, &["work", "jobs", "--", "sh", "-c", "echo $MQ_ATTEMPT >>again"]);
@@ -129,21 +142,18 @@ fn what_a_job_has_left_behind_holds_up_none_of_those_after_it() {
         [ $x != 2 ] || { sleep 1000 >/dev/null 2>&1 & echo $! >child; }
         [ $x != 4 ] || kill -9 $PPID";
     Beside::start(&sandbox, &work(job)).end();
-    sandbox.mq(["work", "jobs", "--drain", "-q", "--", "sh", "-c", "read -r x; echo $x >>others"]).code(0);
+    let others = others_in_any_order(&sandbox);
     let child = written(&sandbox, "child").trim_end().parse().ok().and_then(Pid::from_raw).unwrap();
     kill_process(child, Signal::KILL).unwrap();
-    assert_eq!(others(&sandbox), (4..=COUNT).collect::<Vec<usize>>());
+    assert_eq!(others, (4..=COUNT).collect::<Vec<usize>>());
 }
 
 #[test]
 fn nobody_waits_for_the_end_of_a_job_that_takes_long() {
     let Some(sandbox) = sent() else { return };
-    let job = "read -r x; echo $x >>done; while [ ! -e go ] && [ -e done ]; do sleep 0.01; done";
-    let mut worker = Beside::start(&sandbox, &work(job));
-    until("its job runs", || done(&sandbox).len() == 1);
+    let mut worker = waiting(&sandbox);
     until("the rest is let go", || attempts(&sandbox).values().filter(|(state, _)| state == "claimed").count() == 1);
-    sandbox.mq(["work", "jobs", "--drain", "-q", "--", "sh", "-c", "read -r x; echo $x >>others"]).code(0);
-    assert_eq!(written(&sandbox, "others").lines().collect::<Vec<_>>(), bodies(2..=COUNT));
+    assert_eq!(others(&sandbox), (2..=COUNT).collect::<Vec<usize>>());
     std::fs::write(sandbox.dir().join("go"), "").unwrap();
     assert!(worker.end().success());
     assert_eq!((done(&sandbox), attempts(&sandbox).len()), (bodies([1]), 0));
@@ -222,9 +232,7 @@ fn a_job_may_settle_its_message_by_its_receipt() {
 #[test]
 fn one_that_waits_in_hand_can_be_cancelled() {
     let Some(sandbox) = sent() else { return };
-    let job = "read -r x; echo $x >>done; while [ ! -e go ] && [ -e done ]; do sleep 0.01; done";
-    let mut worker = Beside::start(&sandbox, &work(job));
-    until("its job runs", || done(&sandbox).len() == 1);
+    let mut worker = waiting(&sandbox);
     let rows = sandbox.mq(["ls", "jobs", "--json", "--full"]).code(0).json();
     let fifth = rows.iter().find(|row| row["body"] == "5\n").unwrap()["id"].as_str().unwrap();
     sandbox.mq(["cancel", "jobs", fifth, "--reason", "not needed"]).code(0);

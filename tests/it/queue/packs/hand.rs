@@ -3,8 +3,8 @@
 use super::{COUNT, any_claimed, body, open, sent};
 use crate::queue::ledger::Lasting;
 use crate::queue::verbs::{only, record, settled};
-use crate::queue::world::{Q, World, body_of, claim_one, unexpected, urgent};
-use mq::fs::{Access, Disk};
+use crate::queue::world::{Q, World, body_of, claim_by, claim_one, urgent};
+use mq::fs::{Access, Disk, File};
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Claim, Counting, Error, Found, Outcome, Queue, Result, Scout, Settled};
 use std::path::Path;
@@ -36,11 +36,7 @@ pub fn live(world: &mut World) {
 pub fn claim_in_hand(queue: &Queue) -> Result<Claim> {
     let mut scout = Scout::new();
     scout.take_handfuls(true);
-    match queue.claim(&mut scout, Lease::Live)? {
-        Found::Claim(claim) => Ok(*claim),
-        Found::Nothing(nothing) if nothing.busy => Err(Error::Busy { path: queue.path().to_path_buf(), by: None }),
-        Found::Nothing(_) | Found::TooMany => Err(unexpected("nothing to claim")),
-    }
+    claim_by(&mut scout, queue, Lease::Live)
 }
 
 /// Acknowledges one, and claims the one behind it.
@@ -157,6 +153,16 @@ fn killed(world: &World, act: impl FnOnce(&Queue)) {
     act(&Queue::open(&disk, Path::new(Q)).unwrap());
 }
 
+/// The lock on the first message, as the process of a job has inherited it.
+fn locked_by(job: &Disk) -> File {
+    let dir = job.open_queue(Path::new(Q)).unwrap();
+    let claimed = job.open_dir(&dir, "claimed").unwrap();
+    let (name, _) = job.names(&claimed).unwrap().remove(0);
+    let file = job.open(&claimed, &name, Access::Write).unwrap();
+    assert!(job.hold_byte(&file, 0).unwrap());
+    file
+}
+
 #[test]
 fn of_what_a_worker_had_in_hand_the_first_alone_has_been_tried() {
     let world = world();
@@ -192,17 +198,11 @@ fn what_waits_in_hand_is_not_listed_as_tried() {
 #[test]
 fn a_job_that_outlives_its_worker_keeps_its_message_and_not_those_behind_it() {
     let world = world();
-    // The job's descriptor, as it has inherited it.
     let job = world.machine.disk();
-    let dir = job.open_queue(Path::new(Q)).unwrap();
-    let claimed = job.open_dir(&dir, "claimed").unwrap();
     let mut byte = None;
     killed(&world, |queue| {
         let claim = claim_in_hand(queue).unwrap();
-        let (name, _) = job.names(&claimed).unwrap().remove(0);
-        let file = job.open(&claimed, &name, Access::Write).unwrap();
-        assert!(job.hold_byte(&file, 0).unwrap());
-        byte = Some(file);
+        byte = Some(locked_by(&job));
         drop(claim);
     });
     let queue = world.open();
@@ -227,15 +227,10 @@ fn a_job_that_outlives_its_worker_keeps_its_message_and_not_those_behind_it() {
 fn what_a_job_has_left_behind_does_not_hold_the_messages_after_it() {
     let world = world();
     let child = world.machine.disk();
-    let dir = child.open_queue(Path::new(Q)).unwrap();
-    let claimed = child.open_dir(&dir, "claimed").unwrap();
     let mut left = None;
     killed(&world, |queue| {
         let claim = claim_in_hand(queue).unwrap();
-        let (name, _) = child.names(&claimed).unwrap().remove(0);
-        let file = child.open(&claimed, &name, Access::Write).unwrap();
-        assert!(child.hold_byte(&file, 0).unwrap());
-        left = Some(file);
+        left = Some(locked_by(&child));
         let mut next = claim.ack_next(queue).unwrap().1.expect("the next one");
         next.lock_for_job(queue).unwrap();
     });
