@@ -70,7 +70,7 @@ pub fn place(
         if let (Lease::Timed(_), Some(times)) = (claimed.lease, queue.times(place)?) {
             map.insert("lease_until".into(), times.lease_until.map(Time::rfc3339).into());
         }
-        if let (Lease::Live | Lease::Front, Some(pid)) = (claimed.lease, queue.holder(place)?) {
+        if let (Lease::Live | Lease::Front(_), Some(pid)) = (claimed.lease, queue.holder(place)?) {
             map.insert("held_by".into(), json!({ "pid": pid, "host": host() }));
         }
     }

@@ -1,5 +1,6 @@
 //! inotify(7) on a queue: a touch of `wake`, and the closing of a file in `claimed/`, which is how the death of its last
-//! holder is seen at once. A lost event costs latency only, so every error here means: poll instead.
+//! holder is seen at once; that of a worker that has packs in a directory of its own there, by the closing of `wake`. A lost
+//! event costs latency only, so every error here means: poll instead.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -12,7 +13,8 @@ use std::time::Duration;
 pub enum Interest {
     /// A file in it was closed: its holder may be gone.
     Closed,
-    /// That, and every name that comes or goes: for those who wait until messages are settled.
+    /// That, and every name that comes or goes: for those who wait until messages are settled. Of what a worker has in hand they
+    /// hear when it is done with a pack, by `wake`.
     Settled,
 }
 
@@ -21,8 +23,8 @@ pub enum Interest {
 pub struct Noticed {
     /// Something may have become claimable, or due.
     pub wake: bool,
-    /// A descriptor of a claimed message was closed; the kernel says so a moment before it frees the lock. With
-    /// [`Interest::Settled`] also: a message has left.
+    /// A descriptor of a claimed message was closed, or a worker's of `wake`; the kernel says so a moment before it frees the
+    /// lock. With [`Interest::Settled`] also: a message has left.
     pub closed: bool,
     /// A watched path went away: look whether the queue is still there.
     pub gone: bool,
@@ -43,7 +45,7 @@ mod linux {
     #[derive(Debug)]
     pub struct Watch {
         inotify: OwnedFd,
-        claimed: i32,
+        wake: i32,
         paths: [PathBuf; 2],
         turns: Option<Turns>,
         /// It turned out that there are no turns to be had here.
@@ -74,8 +76,8 @@ mod linux {
                 other => other.map(Some),
             };
             let paths = [wake.to_path_buf(), claimed.to_path_buf()];
-            let (Some(_), Some(claimed)) = (add(wake, flags)?, add(claimed, on_claimed)?) else { return Ok(None) };
-            Ok(Some(Watch { inotify, claimed, paths, turns: None, refused: false }))
+            let (Some(wd), Some(_)) = (add(wake, flags)?, add(claimed, on_claimed)?) else { return Ok(None) };
+            Ok(Some(Watch { inotify, wake: wd, paths, turns: None, refused: false }))
         }
 
         /// For `poll`.
@@ -122,10 +124,11 @@ mod linux {
                     noticed.gone = true;
                 } else if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                     noticed = Noticed { wake: true, closed: true, ..noticed };
-                } else if event.wd() == self.claimed {
-                    noticed.closed = true;
-                } else {
+                } else if event.wd() == self.wake {
                     noticed.wake = true;
+                    noticed.closed |= flags.contains(ReadFlags::CLOSE_WRITE);
+                } else {
+                    noticed.closed = true;
                 }
                 if reader.is_buffer_empty() {
                     break;

@@ -60,7 +60,7 @@ impl Place {
     /// One message of the pack that this is.
     pub(super) fn one_of_pack(&self, index: u32) -> Place {
         let mut name = self.name.of_packed(index);
-        let front = self.claimed.as_ref().is_some_and(|claimed| claimed.lease == Lease::Front);
+        let front = self.claimed.as_ref().is_some_and(|claimed| matches!(claimed.lease, Lease::Front(_)));
         if front && index > self.name.window().start {
             // It waits, and what the name counts has not begun for it.
             name.attempts = name.attempts.previous();
@@ -120,9 +120,12 @@ impl Queue {
             (State::Ready, Some(_)) => Ok(ControlFlow::Continue(())),
             _ => each(place, dir),
         };
+        if state == State::Claimed {
+            return self.every_claim(order, &mut each);
+        }
         for top in tops {
             let Some(top) = self.maybe_dir(&top)? else { continue };
-            if matches!(state, State::Claimed | State::Damaged) {
+            if state == State::Damaged {
                 let _ = self.each_in(state, order, &top, &mut each)?;
                 continue;
             }
@@ -159,7 +162,11 @@ impl Queue {
     }
 
     /// What came out of a pack and is still on its way to where it belongs, for a moment, or since its opener was killed.
-    fn each_opened(&self, state: State, each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>) -> Result<()> {
+    pub(super) fn each_opened(
+        &self,
+        state: State,
+        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(()) };
         for (name, kind) in self.disk.names(&tmp)? {
             let ours = name.to_str().filter(|name| kind == Kind::Dir && name::is_base32(name));

@@ -185,7 +185,7 @@ impl Queue {
     /// live one has no holder any more.
     fn cancel_claimed(&self, claimed: &ClaimedName, reason: &str) -> Result<Cancelled> {
         let disk = &self.disk;
-        let dir = self.claimed_dir()?;
+        let dir = &*self.claimed_in(claimed)?;
         let file_name = claimed.to_string();
         // Read-only: closing it raises no event, so a probe wakes nobody.
         let probe = match disk.open(dir, &file_name, Access::Read) {
@@ -216,7 +216,7 @@ impl Queue {
     /// One that is claimed with its pack: the request is for its holder, or for the recovery that comes next, which is ours
     /// where nobody holds it any more.
     fn cancel_in_pack(&self, claimed: &ClaimedName, id: Id, reason: &str) -> Result<Cancelled> {
-        let dir = self.claimed_dir()?;
+        let dir = &*self.claimed_in(claimed)?;
         let probe = match self.disk.open(dir, claimed.to_string(), Access::Read) {
             Err(error) if error.missing() => return Ok(Cancelled::Gone),
             opened => opened?,

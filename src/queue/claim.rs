@@ -8,7 +8,7 @@ mod reach;
 use super::busy::a_moment;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
-use super::name::{ClaimedName, Lease, Name, Priority, State, Token};
+use super::name::{ClaimedName, Lease, Name, Priority, Token};
 use super::pace::{Gate, HeldBack, Permit};
 use super::pack::PACK_LEAST;
 use super::recover::SLICE;
@@ -18,7 +18,6 @@ use crate::fs::{Access, Dir, File, Kind};
 use crate::time::Time;
 use idle::Idle;
 use names::Names;
-use std::path::Path;
 use std::time::Duration;
 
 /// What a look for a message came to.
@@ -363,15 +362,17 @@ impl Queue {
         }
         drop(permit);
         if self.settings.sync() == Sync::All {
-            self.flush(locked, self.claimed_dir()?)?;
+            self.flush(locked, &*self.claimed_in(claimed)?)?;
         }
         Ok(true)
     }
 
     fn move_claimed(&self, dir: &Dir, file_name: &str, claimed: &ClaimedName) -> Result<()> {
-        self.with_reserve(|| match self.disk.rename(dir, file_name, self.claimed_dir()?, claimed.text()) {
+        self.with_reserve(|| match self.disk.rename(dir, file_name, &*self.claimed_in(claimed)?, claimed.text()) {
             Err(error) if error.missing() => {
-                self.place_into(dir, file_name, Path::new(State::Claimed.word()), &claimed.text())
+                self.place_into(dir, file_name, &claimed.home(), &claimed.text())?;
+                self.lost_hand(claimed);
+                Ok(())
             }
             moved => Ok(moved?),
         })

@@ -21,6 +21,7 @@ mod fsck;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod groups;
+mod hand;
 mod header;
 mod history;
 mod limits;
@@ -87,6 +88,8 @@ pub struct Queue {
     store: Store,
     /// Kept open, since every claim and every settling passes through it.
     claimed: std::cell::OnceCell<Dir>,
+    /// Our own directory in it, from when it is first wanted; `None` where it could not be had.
+    hand: std::cell::OnceCell<Option<hand::OwnHand>>,
     /// How long a send waits for room, where its sender says so.
     block: Option<std::time::Duration>,
 }
@@ -104,8 +107,8 @@ impl Queue {
             Error::Disk(error) => no_queue(error, path),
             other => other,
         })?;
-        let claimed = std::cell::OnceCell::new();
-        Ok(Queue { disk: disk.clone(), dir, settings, read_as, owner, store, claimed, block: None })
+        let (claimed, hand) = Default::default();
+        Ok(Queue { disk: disk.clone(), dir, settings, read_as, owner, store, claimed, hand, block: None })
     }
 
     pub fn path(&self) -> &Path {

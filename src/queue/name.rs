@@ -16,7 +16,7 @@ mod claimed;
 mod group;
 mod places;
 
-pub use claimed::{ClaimedName, Lease, Token};
+pub use claimed::{ClaimedName, Hand, Lease, Token};
 pub use group::{GroupMark, Grouped};
 pub use places::*;
 
@@ -319,8 +319,9 @@ mod tests {
             let due = Time::from_micros(1_764_000_000_500_000);
             assert_eq!(Name::parse_delayed(&name.delayed(due)), Some((due, name.clone())));
             let timed = Lease::Timed(Duration::from_secs(600));
-            let front = pack.map_or(Lease::Live, |_| Lease::Front);
-            for lease in [Lease::Live, front, Lease::Acked, Lease::Buried, Lease::Removed, timed] {
+            let front = |hand| pack.map_or(Lease::Live, |_| Lease::Front(hand));
+            let hands = [front(Hand::NONE), front(Hand::new([0xff; 8]))];
+            for lease in [Lease::Live, hands[0], hands[1], Lease::Acked, Lease::Buried, Lease::Removed, timed] {
                 let claimed = ClaimedName { name: name.clone(), lease, token: Token::new([7; 16]) };
                 assert_eq!(ClaimedName::parse(&claimed.to_string()), Some(claimed.clone()));
                 assert_eq!(Name::parse(&claimed.to_string()), None);

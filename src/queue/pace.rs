@@ -9,7 +9,7 @@ use super::checksum;
 use super::error::{Error, Result};
 use super::name::{self, ClaimedName};
 use super::{Queue, Rate};
-use crate::fs::{Access, File};
+use crate::fs::{Access, Dir, File, Kind};
 use crate::time::Time;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -154,12 +154,25 @@ impl Queue {
 
     /// How many messages are claimed, in whosever hands, also of those who are gone and whom recovery will find.
     fn claims(&self) -> Result<u64> {
-        let mut count = 0;
-        self.disk.list(self.claimed_dir()?, |name, _| {
+        let (mut count, hands) = self.count_in(self.claimed_dir()?)?;
+        if hands {
+            // Nothing is taken in hand in a queue that has a limit; but it may have got that a moment ago.
+            for (_, dir) in self.hands()? {
+                count += self.count_in(&dir)?.0;
+            }
+        }
+        Ok(count)
+    }
+
+    /// How many claims stand in a directory, and whether there is a directory in it.
+    fn count_in(&self, dir: &Dir) -> Result<(u64, bool)> {
+        let (mut count, mut dirs) = (0, false);
+        self.disk.list(dir, |name, kind| {
             count += u64::from(name.to_str().is_some_and(|name| ClaimedName::parse(name).is_some()));
+            dirs |= kind == Kind::Dir;
             ControlFlow::Continue(())
         })?;
-        Ok(count)
+        Ok((count, dirs))
     }
 
     /// What the file says; nothing, if it is empty, torn or garbage.

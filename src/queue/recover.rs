@@ -9,7 +9,7 @@ use super::batch::{Part, pack_part};
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::message::{self, Content, Depth};
-use super::name::{COMMIT, ClaimedName, Lease, State, is_base32};
+use super::name::{COMMIT, ClaimedName, Hand, Lease, State, is_base32};
 use super::pack::opened;
 use super::send::same;
 use super::settle::{Again, Counting};
@@ -95,9 +95,41 @@ impl Queue {
     fn recover_claims(&self, most: usize, recovered: &mut Recovered, failed: &mut Option<Error>) -> Result<()> {
         let claimed = self.claimed_dir()?;
         for (name, kind) in self.some(claimed, most)? {
-            if let (Kind::File, Some(name)) = (kind, ClaimedName::parse(&name)) {
-                *failed = failed.take().or(self.recover_claim(claimed, name, recovered).err());
+            let mended = match kind {
+                Kind::File => ClaimedName::parse(&name)
+                    .filter(|name| name.hand() == Hand::NONE)
+                    .map_or(Ok(()), |name| self.recover_claim(claimed, name, recovered)),
+                Kind::Dir => Hand::parse(&name).map_or(Ok(()), |hand| self.recover_hand(claimed, hand, recovered)),
+                Kind::Symlink | Kind::Other => Ok(()),
+            };
+            *failed = failed.take().or(mended.err());
+        }
+        Ok(())
+    }
+
+    /// What a worker has in hand, where that is locked by nobody; and its directory, where the worker is gone.
+    pub(super) fn recover_hand(&self, claimed: &Dir, hand: Hand, recovered: &mut Recovered) -> Result<()> {
+        let dir = match self.disk.open_dir(claimed, hand.to_string()) {
+            Err(error) if error.missing() => return Ok(()),
+            opened => opened?,
+        };
+        let gone = self.disk.try_lock_dir(&dir)?;
+        // What a worker who is alive has let go, without being able to settle it, is his to find.
+        if !gone && !self.is_own_hand(hand) {
+            return Ok(());
+        }
+        let (mut empty, mut failed) = (true, None);
+        for (name, kind) in self.disk.names(&dir)? {
+            empty = false;
+            let name = name.to_str().filter(|_| kind == Kind::File).and_then(ClaimedName::parse);
+            if let Some(name) = name.filter(|name| name.hand() == hand) {
+                failed = failed.or(self.recover_claim(&dir, name, recovered).err());
             }
+        }
+        failed.map_or(Ok(()), Err)?;
+        if gone && empty && self.is_hand(claimed, &hand.to_string(), &dir)? {
+            // rmdir(2) refuses one that is not empty any more.
+            let _ = self.disk.remove_dir(claimed, hand.to_string());
         }
         Ok(())
     }
@@ -109,7 +141,7 @@ impl Queue {
         let mut failed = None;
         self.disk.list(dir, |name, kind| {
             if let Some(name) = name.to_str()
-                && (is_base32(name) || ClaimedName::parse(name).is_some())
+                && (is_base32(name) || ClaimedName::parse(name).is_some() || Hand::parse(name).is_some())
             {
                 names.push((name.to_string(), kind));
             }
@@ -134,7 +166,7 @@ impl Queue {
         Ok(names)
     }
 
-    fn random_below(&self, many: usize) -> Result<usize> {
+    pub(super) fn random_below(&self, many: usize) -> Result<usize> {
         Ok((u64::from_le_bytes(self.disk.random()?) % many as u64) as usize)
     }
 
@@ -313,7 +345,7 @@ impl Queue {
             return Ok(());
         }
         let reason = match name.lease {
-            Lease::Live | Lease::Front | Lease::Acked | Lease::Buried | Lease::Removed => "worker lost".to_string(),
+            Lease::Live | Lease::Front(_) | Lease::Acked | Lease::Buried | Lease::Removed => "worker lost".to_string(),
             Lease::Timed(lease) => {
                 let now = disk.now();
                 if stat.modified > now {
@@ -329,7 +361,7 @@ impl Queue {
                 format!("the lease of {} ran out", format_duration(lease))
             }
         };
-        if name.lease == Lease::Front && self.outlived(dir, &name, &probe, recovered)? {
+        if matches!(name.lease, Lease::Front(_)) && self.outlived(dir, &name, &probe, recovered)? {
             return Ok(());
         }
         let attempt = name.name.attempts.count();

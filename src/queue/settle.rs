@@ -135,6 +135,10 @@ impl Claim {
     pub fn lease(&self) -> Lease {
         self.name.lease
     }
+    /// Whether it is the first of a pack that was taken in hand, however many still wait behind it.
+    pub(super) fn in_hand(&self) -> bool {
+        matches!(self.name.lease, Lease::Front(_))
+    }
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.name.name.attempts.count()
@@ -171,7 +175,7 @@ impl Claim {
             return self.dead(queue, record);
         }
         self.part_from_rest(queue)?;
-        let in_hand = self.front && self.name.lease == Lease::Front;
+        let in_hand = self.front && self.in_hand();
         let untouched = record.is_none() && (again, counting) == (Again::Now, Counting::Uncounted);
         if in_hand && untouched && self.grip == Grip::Ours {
             return self.put_back_whole(queue);
@@ -258,7 +262,7 @@ impl Claim {
     /// Killed before the rename: still claimed, and found damaged again after recovery. After it: in `damaged/`, whole as
     /// it was found, beside the reason.
     pub fn set_aside(self, queue: &Queue, why: &str) -> Result<()> {
-        if self.name.lease == Lease::Front {
+        if self.in_hand() {
             // Whoever claims from the pack next does so, and takes out of it what is whole.
             return self.put_back_whole(queue).map(drop);
         }
@@ -266,7 +270,7 @@ impl Claim {
             Some((ticket, mark)) => self
                 .end_in_group(queue, ticket, mark, Lease::Acked, |dir, name| queue.set_aside(dir, name, why))
                 .map(|_| ()),
-            None => queue.set_aside(queue.claimed_dir()?, &self.name.to_string(), why),
+            None => queue.set_aside(&*queue.claimed_in(&self.name)?, &self.name.to_string(), why),
         };
         self.release(queue);
         queue.room_in_flight();
@@ -299,7 +303,7 @@ impl Claim {
     }
 
     fn leave_once(&self, queue: &Queue, below: &Path, new: &str, record: Option<&Attempt>) -> Result<()> {
-        let dir = queue.claimed_dir()?;
+        let dir = &*queue.claimed_in(&self.name)?;
         if let Some(record) = record
             && self.grip != Grip::Receipt
             // Lock, then look again, before any append: a job may have acknowledged the message or moved it on.
@@ -320,7 +324,7 @@ impl Claim {
     /// its lock and nobody else can write to it.
     pub(super) fn already(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         queue.still_here()?;
-        if self.grip != Grip::Ours || !matches!(self.name.lease, Lease::Live | Lease::Front) {
+        if self.grip != Grip::Ours || !matches!(self.name.lease, Lease::Live | Lease::Front(_)) {
             return Err(Error::Lost { id: self.id() });
         }
         if let Some(record) = record

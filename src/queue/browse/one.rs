@@ -5,7 +5,7 @@ use crate::fs::{Access, Dir};
 use crate::queue::Queue;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth, Message};
-use crate::queue::name::{self, Grouped, Id, Lease, State, ready_priority};
+use crate::queue::name::{self, ClaimedName, Grouped, Id, Lease, State, ready_priority};
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -51,6 +51,9 @@ impl Queue {
         }
         let below = match place.state {
             State::Ready if place.in_pack.is_some() => ready_priority(place.name.priority),
+            State::Claimed if place.claimed.is_some() => {
+                place.claimed.as_ref().map(ClaimedName::home).unwrap_or_default()
+            }
             State::Claimed | State::Damaged => Path::new(place.state.word()).to_path_buf(),
             state => name::home(state, &place.name, place.due),
         };

@@ -118,7 +118,11 @@ impl Queue {
         }
         let token = Token::new(self.disk.random()?);
         let name = Name { attempts: pack.name.attempts.next(), ..pack.name.clone() };
-        let claimed = ClaimedName { name, lease: if part == Part::InHand { Lease::Front } else { lease }, token };
+        let claimed = ClaimedName {
+            name,
+            lease: if part == Part::InHand { Lease::Front(self.own_hand()) } else { lease },
+            token,
+        };
         if !self.take(dir, &pack.file_name, &claimed, permit, message.file())? {
             return Ok(Reached::Opened);
         }

@@ -1,6 +1,7 @@
 //! Going through a whole queue: every name and every byte, held against what `man/mq.5` allows. Looking changes nothing;
 //! mending takes only the transitions that any process may take, and deletes nothing that was ever sent.
 
+mod claimed;
 mod keys;
 mod twins;
 mod walk;
@@ -8,7 +9,7 @@ mod walk;
 use super::Queue;
 use super::create::CONTROL;
 use super::error::Result;
-use super::name::{self, ClaimedName, DAMAGED, Id, State, WHY, is_base32};
+use super::name::{self, DAMAGED, Id, State, WHY, is_base32};
 use super::recover::Recovered;
 use super::seq;
 use crate::fs::{Access, Dir, Kind};
@@ -272,59 +273,6 @@ impl Check<'_, '_> {
         match locked {
             Err(error) if error.missing() => Ok(false),
             locked => Ok(locked?),
-        }
-    }
-
-    fn claimed(&mut self) -> Result<()> {
-        let queue = self.queue;
-        let Some(dir) = queue.maybe_dir(Path::new(name::CLAIMED))? else { return Ok(()) };
-        let dir = &dir;
-        let mut names: Vec<(String, Kind)> = Vec::new();
-        let mut foreign = Vec::new();
-        queue.disk.list(dir, |name, kind| {
-            match name.to_str().filter(|text| kind == Kind::File && ClaimedName::parse(text).is_some()) {
-                Some(text) => names.push((text.to_string(), kind)),
-                None => foreign.push(dir.path().join(name)),
-            }
-            ControlFlow::Continue(())
-        })?;
-        for path in foreign {
-            self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
-        }
-        for (text, _) in names {
-            let Some(name) = ClaimedName::parse(&text) else { continue };
-            let path = dir.path().join(&text);
-            let free = match self.free(dir, &text, Kind::File) {
-                Ok(free) => free && self.due_back(dir, &name)?,
-                Err(error) => {
-                    self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left);
-                    continue;
-                }
-            };
-            if !free {
-                continue;
-            }
-            let mut detail = "claimed by a process that is gone, or for longer than its lease".to_string();
-            let mut recovered = Recovered::default();
-            let mut mended = self.mended(&mut detail, "", || queue.recover_claim(dir, name, &mut recovered));
-            if let Mended::Done(done) = &mut mended {
-                *done = match recovered {
-                    Recovered { published: 0, ended: 0, .. } => continue,
-                    Recovered { published: 0, .. } => "dead-lettered or set aside".into(),
-                    _ => "ready again".into(),
-                };
-            }
-            self.found(Trouble::Orphaned, path, detail, mended);
-        }
-        Ok(())
-    }
-
-    /// Whether a claim whose lock is free would be taken back: a live one always, a timed one past its deadline.
-    fn due_back(&self, dir: &Dir, name: &ClaimedName) -> Result<bool> {
-        let name::Lease::Timed(lease) = name.lease else { return Ok(true) };
-        match self.queue.disk.stat_at(dir, name.to_string()) {
-            Err(error) if error.missing() => Ok(false),
-            stat => Ok(self.queue.disk.now() >= stat?.modified.plus(lease)),
         }
     }
 

@@ -36,6 +36,9 @@ impl Check<'_, '_> {
         let claimed = PathBuf::from(State::Claimed.word());
         if let Some(dir) = queue.maybe_dir(&claimed)? {
             self.directory(State::Claimed, &claimed, &dir)?;
+            for (hand, dir) in queue.hands()? {
+                self.directory(State::Claimed, &claimed.join(hand.to_string()), &dir)?;
+            }
         }
         Ok(())
     }

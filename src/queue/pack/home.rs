@@ -47,7 +47,10 @@ impl Queue {
             Opened::Spent(pack) if whole => self.unlink_gone(dir, &format!("{SPENT}{pack}"))?,
             Opened::Spent(pack) => self.end_pack(dir, pack)?,
             Opened::Left(pack) => {
-                let home = home(pack.state, &pack.name, pack.due);
+                let home = match &pack.claimed {
+                    Some(claimed) => claimed.home(),
+                    None => home(pack.state, &pack.name, pack.due),
+                };
                 self.move_into(dir, &format!("{LEFT}{}", pack.file_name), &home, &pack.file_name)?;
             }
         }

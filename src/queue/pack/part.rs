@@ -5,7 +5,7 @@ use super::{Builder, Held, OPENED, Packed};
 use crate::fs::Dir;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::Message;
-use crate::queue::name::{ClaimedName, Name};
+use crate::queue::name::{ClaimedName, Hand, Lease, Name};
 use crate::queue::{Place, Queue};
 
 /// So many messages a worker takes in hand at once. Measured, not part of the format.
@@ -41,7 +41,7 @@ impl Queue {
         let mut run = Run { place: &place, packed: packed.clone(), past, first, part: Builder::default() };
         for index in first..window.end {
             let Held::Whole(body) = packed.get(index) else {
-                let path = self.path().join(crate::queue::name::CLAIMED).join(claimed.text());
+                let path = self.path().join(claimed.home()).join(claimed.text());
                 return Err(Error::Damaged { path, why: format!("message {index} of the pack fails its check") });
             };
             run.part.write(body);
@@ -49,8 +49,11 @@ impl Queue {
         }
         let many = run.part.len();
         run.put(&mut opening, many)?;
-        let alone = ClaimedName { name: Name { pack: Some(1), ..claimed.name.clone() }, ..claimed.clone() };
-        let parted = opening.commit(self.claimed_dir()?, &claimed.text(), &claimed.name, Some(&alone.text()))?;
+        let name = Name { pack: Some(1), ..claimed.name.clone() };
+        // What becomes of it is for all who watch `claimed/` to hear.
+        let alone = ClaimedName { name, lease: Lease::Front(Hand::NONE), token: claimed.token.clone() };
+        let parted =
+            opening.commit(&*self.claimed_in(claimed)?, &claimed.text(), &claimed.name, Some(&alone.text()))?;
         Ok(parted.then_some(alone))
     }
 }

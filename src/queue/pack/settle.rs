@@ -4,7 +4,7 @@ use super::open::Opening;
 use super::{Held, bucket};
 use crate::queue::error::{Error, Result};
 use crate::queue::history::{self, Attempt, History, Record};
-use crate::queue::name::{Id, Lease, Name, State, home};
+use crate::queue::name::{Id, Name, State, home};
 use crate::queue::seq::Seq;
 use crate::queue::settle::{Again, Claim, Counting, Settled};
 use crate::queue::{Queue, Uid};
@@ -83,7 +83,7 @@ impl Claim {
             let line = pattern.line(index, body);
             settled.push((id, self.put(queue, &mut opening, index, (&line, body), ending, record, &history)?));
         }
-        let there = opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), None);
+        let there = opening.commit(&*queue.claimed_in(self.claimed_as())?, &self.claimed_name(), self.name(), None);
         self.release(queue);
         queue.wake();
         if !there? {
@@ -149,7 +149,7 @@ impl Claim {
 
     /// Acknowledges the first message of a pack: the pack goes back without it, by its name alone. `None` when it is gone.
     pub(in crate::queue) fn ack_front(&self, queue: &Queue) -> Result<Option<Settled>> {
-        let dir = queue.claimed_dir()?;
+        let dir = &*queue.claimed_in(self.claimed_as())?;
         let ended = match self.behind_front() {
             None => queue.disk.unlink(dir, self.claimed_name()).map_err(Error::from),
             Some(left) => {
@@ -183,7 +183,7 @@ impl Claim {
             settled => settled,
         };
         let settled = match settled {
-            Err(Error::Lost { .. }) if self.lease() == Lease::Front => self.already(queue, record),
+            Err(Error::Lost { .. }) if self.in_hand() => self.already(queue, record),
             Err(error) if error.no_room() && ending != Ending::Dead => {
                 match queue.send_back(self.claimed_as()) {
                     // It came out, and there was no room to bring it to its place: recovery does that.
@@ -203,7 +203,7 @@ impl Claim {
     }
 
     fn is_claimed(&self, queue: &Queue) -> Result<bool> {
-        Ok(queue.there(queue.disk.stat_at(queue.claimed_dir()?, self.claimed_name()))?.is_some())
+        Ok(queue.there(queue.disk.stat_at(&*queue.claimed_in(self.claimed_as())?, self.claimed_name()))?.is_some())
     }
 
     fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {
@@ -212,7 +212,12 @@ impl Claim {
         let parts = (self.message().line(), self.message().small_body().unwrap_or_default());
         let settled = self.put(queue, &mut opening, index, parts, ending, record, &history)?;
         let left = self.behind_front().map(|name| name.to_string());
-        match opening.commit(queue.claimed_dir()?, &self.claimed_name(), self.name(), left.as_deref())? {
+        match opening.commit(
+            &*queue.claimed_in(self.claimed_as())?,
+            &self.claimed_name(),
+            self.name(),
+            left.as_deref(),
+        )? {
             true => Ok(settled),
             false => Err(Error::Lost { id: self.id() }),
         }

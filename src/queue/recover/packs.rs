@@ -5,7 +5,7 @@ use crate::fs::{Dir, File};
 use crate::queue::Queue;
 use crate::queue::error::Result;
 use crate::queue::history::{Attempt, Outcome};
-use crate::queue::name::ClaimedName;
+use crate::queue::name::{ClaimedName, Hand, Lease};
 use crate::queue::pack::Ending;
 use crate::queue::settle::{Again, Claim, Counting};
 use std::collections::BTreeMap;
@@ -53,9 +53,18 @@ impl Queue {
         if !self.disk.byte_held(probe, name.name.window().start.into())? {
             return Ok(false);
         }
-        if name.name.count() > 1 && self.part_at(dir, name)?.is_some() {
-            recovered.published += 1;
-            self.wake();
+        if name.name.count() > 1 {
+            if self.part_at(dir, name)?.is_some() {
+                recovered.published += 1;
+                self.wake();
+            }
+        } else if name.hand() != Hand::NONE {
+            // The directory goes with its worker, and who watches `claimed/` is to hear when this job ends.
+            let alone = ClaimedName { lease: Lease::Front(Hand::NONE), ..name.clone() };
+            match self.disk.rename(dir, name.text(), self.claimed_dir()?, alone.text()) {
+                Err(error) if !error.missing() => return Err(error.into()),
+                _ => (),
+            }
         }
         Ok(true)
     }

@@ -11,7 +11,7 @@ use crate::queue::error::{Error, Result};
 use crate::queue::header::Header;
 use crate::queue::history;
 use crate::queue::message::{self, Content, Depth, Message};
-use crate::queue::name::{ClaimedName, Id, Lease, Name, State, Token, home};
+use crate::queue::name::{ClaimedName, Id, Name, State, Token, home};
 use crate::queue::pack::{Held, Packed, Pattern};
 use crate::queue::{Queue, Sync};
 use crate::time::Time;
@@ -61,7 +61,7 @@ impl Claim {
 
     /// How many messages wait behind this one: they are in nobody's hands, and come next.
     pub fn waiting(&self) -> u32 {
-        if self.front && self.lease() == Lease::Front { self.name().count() - 1 } else { 0 }
+        if self.front && self.in_hand() { self.name().count() - 1 } else { 0 }
     }
 
     /// For how long messages have waited behind this one or those before it.
@@ -85,8 +85,8 @@ impl Claim {
         }
         let token = Token::new(queue.disk.random()?);
         let (id, pack) = (self.id().after(1), Some(self.waiting()));
-        let next = ClaimedName { name: Name { id, pack, ..self.name().clone() }, lease: Lease::Front, token };
-        let dir = queue.claimed_dir()?;
+        let next = ClaimedName { name: Name { id, pack, ..self.name().clone() }, lease: self.lease(), token };
+        let dir = &*queue.claimed_in(&self.name)?;
         match queue.with_reserve(|| Ok(queue.disk.rename(dir, self.name.text(), dir, next.text())?)) {
             Err(error) if error.missing() => {
                 let settled = self.already(queue, None);
@@ -114,7 +114,7 @@ impl Claim {
         let index = self.name().window().start;
         let Some(behind) = &mut self.behind else { return Ok(()) };
         let lost = Error::Lost { id: self.name.name.id };
-        let file = match queue.disk.open(queue.claimed_dir()?, self.name.text(), Access::Write) {
+        let file = match queue.disk.open(&*queue.claimed_in(&self.name)?, self.name.text(), Access::Write) {
             Err(error) if error.missing() => return Err(lost),
             opened => opened?,
         };
@@ -163,9 +163,9 @@ impl Claim {
         if self.grip == Grip::Ours || self.waiting() == 0 {
             return Ok(());
         }
-        let dir = queue.claimed_dir()?;
+        let dir = queue.claimed_in(&self.name)?;
         let lost = Error::Lost { id: self.id() };
-        match queue.part_at(dir, &self.name)? {
+        match queue.part_at(&dir, &self.name)? {
             Some(alone) => self.name = alone,
             None => return Err(lost),
         }
@@ -203,7 +203,7 @@ impl Queue {
     /// A claimed pack becomes ready as it was before its first message was claimed.
     pub(in crate::queue) fn send_back(&self, claimed: &ClaimedName) -> Result<()> {
         let name = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
-        self.move_into(self.claimed_dir()?, &claimed.text(), &home(State::Ready, &name, None), &name.text())
+        self.move_into(&*self.claimed_in(claimed)?, &claimed.text(), &home(State::Ready, &name, None), &name.text())
     }
 
     /// Parts the first message of a claimed pack from what waits behind it, which becomes ready.

@@ -25,12 +25,12 @@ impl Queue {
     /// [`Error::Lost`] when the message is settled already, or was taken back.
     pub fn redeem(&self, receipt: &Receipt, inherited: Option<i32>) -> Result<Claim> {
         let lost = || Error::Lost { id: receipt.id() };
-        let dir = self.claimed_dir()?;
         let mut name = receipt.claimed.clone();
+        let dir = &*self.claimed_in(&name)?;
         let file = match self.disk.open(dir, name.to_string(), Access::Write) {
             Err(error) if error.missing() => {
-                name = self.renamed_soon(dir, &receipt.claimed)?.ok_or_else(|| self.gone(lost()))?;
-                match self.disk.open(dir, name.to_string(), Access::Write) {
+                name = self.renamed_soon(&receipt.claimed)?.ok_or_else(|| self.gone(lost()))?;
+                match self.disk.open(self.claimed_dir()?, name.to_string(), Access::Write) {
                     Err(error) if error.missing() => return Err(self.gone(lost())),
                     opened => opened?,
                 }
@@ -49,7 +49,7 @@ impl Queue {
                 }
                 (file, Grip::Ours)
             }
-            Lease::Live | Lease::Front => match self.shared_lock(&file, inherited)? {
+            Lease::Live | Lease::Front(_) => match self.shared_lock(&file, inherited)? {
                 Some(shared) => (shared, Grip::Shared),
                 None => (file, Grip::Receipt),
             },
@@ -91,10 +91,12 @@ impl Queue {
 
     /// [`Queue::renamed`], where what waits behind the message may be on its way back at this moment: its own name is nowhere for
     /// a few calls then.
-    fn renamed_soon(&self, dir: &Dir, claimed: &ClaimedName) -> Result<Option<ClaimedName>> {
+    fn renamed_soon(&self, claimed: &ClaimedName) -> Result<Option<ClaimedName>> {
+        // Wherever it stood, as the only one it stands in `claimed/` itself.
+        let dir = self.claimed_dir()?;
         for _ in 0..LOOKS {
             let renamed = self.renamed(dir, claimed)?;
-            if renamed.is_some() || claimed.lease != Lease::Front {
+            if renamed.is_some() || !matches!(claimed.lease, Lease::Front(_)) {
                 return Ok(renamed);
             }
             if !self.any_opened()? {
@@ -130,7 +132,7 @@ impl Queue {
         if let Some(mark) = name.name.ticket_of() {
             return self.take_back_ticket(&name, mark, probe);
         }
-        let dir = self.claimed_dir()?;
+        let dir = &*self.claimed_in(&name)?;
         let file_name = name.to_string();
         // The probe has the lock but may not write; what it locks is the inode, so the lock covers this one too. It must
         // stay open until the message is settled, so it travels with the claim's file.
@@ -147,7 +149,7 @@ impl Queue {
             Content::Message(mut message) => {
                 message.keep(probe);
                 Ok(Some(match name.lease {
-                    Lease::Front => match Claim::front(name.clone(), *message, stat.changed) {
+                    Lease::Front(_) => match Claim::front(name.clone(), *message, stat.changed) {
                         // Whoever claims from it next sets aside what is damaged in it.
                         Err(Error::Damaged { .. }) => {
                             return match self.send_back(&name) {
@@ -170,7 +172,7 @@ impl Queue {
 /// The name of a claimed message, or of the first one of a pack that is claimed alone.
 fn alone(claimed: &ClaimedName) -> Name {
     match claimed.lease {
-        Lease::Front => Name { pack: None, ..claimed.name.clone() },
+        Lease::Front(_) => Name { pack: None, ..claimed.name.clone() },
         _ => claimed.name.clone(),
     }
 }

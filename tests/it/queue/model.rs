@@ -283,7 +283,7 @@ impl Test {
         message.state = match lease {
             Lease::Live => State::Live { worker },
             Lease::Timed(lease) => State::Timed { touched: now, lease },
-            Lease::Front | Lease::Acked | Lease::Buried | Lease::Removed => {
+            Lease::Front(_) | Lease::Acked | Lease::Buried | Lease::Removed => {
                 unreachable!("nobody claims by such a lease")
             }
         };

@@ -3,6 +3,7 @@
 mod apart;
 mod found;
 pub mod hand;
+mod own;
 mod parts;
 mod races;
 mod wanted;

@@ -168,7 +168,11 @@ fn seen(state: &str, path: &str, bytes: &[u8]) -> Result<Vec<Seen>, String> {
         "dead" | "done" if pack.is_some() => return Err("no pack stands there".into()),
         "ready" => vec![priority.to_string(), bucket.to_string()],
         "delayed" => vec![format!("{:016}", due.unwrap_or(0) / 60_000_000 * 60_000_000)],
-        "claimed" => vec![],
+        "claimed" => match lease {
+            // In a worker's own directory, which the lease names.
+            [lease, _] if lease.starts_with('f') && number(&lease[1..], 12)? > 0 => vec![lease[1..].to_string()],
+            _ => vec![],
+        },
         "groups" if dirs.len() > 1 => vec![group.unwrap_or("no group").to_string(), bucket.to_string()],
         "groups" => vec![group.unwrap_or("no group").to_string()],
         _ => vec![bucket.to_string()],

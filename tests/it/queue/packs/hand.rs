@@ -157,6 +157,8 @@ fn killed(world: &World, act: impl FnOnce(&Queue)) {
 fn locked_by(job: &Disk) -> File {
     let dir = job.open_queue(Path::new(Q)).unwrap();
     let claimed = job.open_dir(&dir, "claimed").unwrap();
+    let (own, _) = job.names(&claimed).unwrap().remove(0);
+    let claimed = job.open_dir(&claimed, Path::new(&own)).unwrap();
     let (name, _) = job.names(&claimed).unwrap().remove(0);
     let file = job.open(&claimed, &name, Access::Write).unwrap();
     assert!(job.hold_byte(&file, 0).unwrap());
