@@ -172,6 +172,8 @@ const BUSY_LOOKS: u32 = 20;
 const GLANCES: Duration = Duration::from_secs(5);
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
+/// The same where each claim is of up to as many.
+const SLICE_EVERY_HANDFUL: u32 = 4;
 
 impl Queue {
     /// Whether there is nothing still, for a worker that a message has woken, of which there may be many: asked before anything
@@ -216,7 +218,8 @@ impl Queue {
             let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
-                if scout.claims % SLICE_EVERY == 1 || claim.waiting() > 0 {
+                let every = if claim.waiting() > 0 { SLICE_EVERY_HANDFUL } else { SLICE_EVERY };
+                if scout.claims % every == 1 {
                     self.recover_slice();
                 }
                 return Ok(Found::Claim(claim));
@@ -243,6 +246,11 @@ impl Queue {
                     _ => None,
                 };
                 return Ok(Found::Nothing(Nothing { next_due, busy, next_expiry, held_back: None }));
+            }
+            // What a crash has left was just looked for, and is once more after the last of these looks.
+            let well = failed.is_none() && undue.is_none() && scout.held_back.is_none();
+            if busy && well && (1..BUSY_LOOKS).contains(&looks) && look_again(&mut looks) {
+                continue;
             }
             let (recovered, left) = match scout.held_back {
                 // It is not said that there is nothing: a few entries at a time are enough to find who is gone.

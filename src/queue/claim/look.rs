@@ -3,7 +3,7 @@
 
 use super::names::Names;
 use super::reach::{Reached, Stand};
-use super::{Cursor, List, Scout, Steady, Try};
+use super::{Cursor, List, Scout, Steady, Try, look_again};
 use crate::fs::{Dir, Kind};
 use crate::queue::Queue;
 use crate::queue::browse::Place;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// After so many listings of a bucket that some names were left out of, none is.
 const LISTS: u32 = 3;
-/// Over no more than two to the power of this many packs at once that others have taken goes a worker that takes them in hand.
-const GAP: u32 = 4;
+/// Over fewer than two to the power of this many packs at once that others have taken goes a worker that takes them in hand.
+const GAP: u32 = 5;
 /// What a directory takes on ext4 and xfs before it has grown, in bytes: room for 80 messages.
 const FRESH_DIR: u64 = 4096;
 
@@ -152,7 +152,7 @@ impl Queue {
     ) -> Result<(Option<Box<Claim>>, bool)> {
         let Some(dir) = self.maybe_dir(&ready_priority(priority))? else { return Ok((None, false)) };
         let mut busy = false;
-        let mut hasty = scout.handfuls;
+        let (mut hasty, mut looks) = (scout.handfuls, 0);
         // Again whenever a pack was opened: what came out of it stands where it stood.
         'list: loop {
             let modified = self.disk.stat_dir(&dir)?.modified;
@@ -162,8 +162,6 @@ impl Queue {
                 let newest = at + 1 == entries.len();
                 let looked = match Place::parse_pack(entry).filter(|_| *kind == Kind::File) {
                     None => self.look_in(scout, priority, &dir, entry, newest, lease),
-                    // What was passed over comes first.
-                    Some(place) if taken > 0 && place.name.count() > HANDFUL => break,
                     Some(place) => match self.reach_pack(scout, &dir, Stand { place, more: !newest, hasty }, lease) {
                         Ok(Reached::Claimed(claim)) => Ok((Some(claim), false)),
                         Ok(Reached::Opened) => {
@@ -171,8 +169,10 @@ impl Queue {
                             continue 'list;
                         }
                         Ok(Reached::Taken) => {
-                            // Others are at work here: over some, and over twice as many the next time, as in a bucket.
-                            at += 1 << taken.min(GAP);
+                            // Others are at work here: over some, twice as many the next time, and not all of us the same way.
+                            let over = self.random_below(1 << taken.min(GAP))?;
+                            let next = entries[at + 1..].iter().take(over);
+                            at += 1 + next.take_while(|(name, _)| is_handful(name)).count();
                             taken += 1;
                             continue;
                         }
@@ -208,7 +208,8 @@ impl Queue {
                 at += 1;
             }
             if taken > 0 {
-                hasty = false;
+                // They have all there is, for now: what is left of a pack that is being opened is back in a moment.
+                hasty = hasty && self.any_opened()? && look_again(&mut looks);
                 continue;
             }
             if !busy && failed.is_none() {
@@ -339,4 +340,9 @@ impl Queue {
         name::sort(&mut names);
         Ok(names)
     }
+}
+
+/// Whether it is the name of a pack that a worker takes in hand.
+fn is_handful(entry: &str) -> bool {
+    Name::parse(entry).is_some_and(|name| name.pack.is_some_and(|count| count <= HANDFUL))
 }

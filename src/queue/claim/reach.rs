@@ -74,7 +74,8 @@ impl Queue {
             return Ok(Reached::Opened);
         }
         // The last there is is opened: others would stand idle meanwhile.
-        let part = if in_hand && more && (2..=HANDFUL).contains(&many) && intact() {
+        let fits = in_hand && (2..=HANDFUL).contains(&many) && (more || self.more_to_come(dir, pack)?);
+        let part = if fits && intact() {
             Part::InHand
         } else if whole && !expired && many <= most && intact() {
             Part::Whole
@@ -106,6 +107,11 @@ impl Queue {
                 Ok(true)
             }
         }
+    }
+
+    /// Whether something stands behind a pack after all: what is left of one that is just being opened is nowhere for a moment.
+    fn more_to_come(&self, dir: &Dir, pack: &Place) -> Result<bool> {
+        Ok(self.any_opened()? || self.bucket_entries(dir)?.last().is_some_and(|(name, _)| *name > pack.file_name))
     }
 
     fn claim_pack(&self, dir: &Dir, pack: &Place, message: Box<Message>, part: Part, lease: Lease) -> Result<Reached> {

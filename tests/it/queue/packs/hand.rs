@@ -4,7 +4,7 @@ use super::{COUNT, any_claimed, body, open, sent};
 use crate::queue::ledger::Lasting;
 use crate::queue::verbs::{only, record, settled};
 use crate::queue::world::{Q, World, body_of, claim_by, claim_one, urgent};
-use mq::fs::{Access, Disk, File};
+use mq::fs::{Access, Birth, Disk, File};
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Claim, Counting, Error, Found, Outcome, Queue, Result, Scout, Settled};
 use std::path::Path;
@@ -301,6 +301,22 @@ fn the_last_pack_is_not_taken_in_hand() {
     let mut world = World::empty(crate::queue::world::PLAIN, 1);
     sent(&mut world);
     assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), 0);
+}
+
+#[test]
+fn one_that_is_the_last_only_while_another_is_being_opened_is_taken_in_hand() {
+    let mut world = World::empty(crate::queue::world::PLAIN, 1);
+    sent(&mut world);
+    // Somebody has taken another pack in, and has not brought back what is left of it.
+    let opener = world.machine.disk();
+    let dir = opener.open_queue(Path::new(Q)).unwrap();
+    let (tmp, name) = (opener.open_dir(&dir, "tmp").unwrap(), "a".repeat(26));
+    opener.make_dir(&tmp, &name, Birth { mode: 0o700, owner: None }).unwrap();
+    let own = opener.open_dir(&tmp, &name).unwrap();
+    assert!(opener.try_lock_dir(&own).unwrap());
+    let left = "left-1764000000009000-1764000000009000-7-00000-n000100";
+    opener.create(&own, left, Birth { mode: 0o600, owner: None }).unwrap();
+    assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), COUNT - 1);
 }
 
 #[test]
