@@ -118,17 +118,16 @@ impl Queue {
         if !gone && !self.is_own_hand(hand) {
             return Ok(());
         }
-        let (mut empty, mut failed) = (true, None);
+        let mut failed = None;
         for (name, kind) in self.disk.names(&dir)? {
-            empty = false;
             let name = name.to_str().filter(|_| kind == Kind::File).and_then(ClaimedName::parse);
             if let Some(name) = name.filter(|name| name.hand() == hand) {
                 failed = failed.or(self.recover_claim(&dir, name, recovered).err());
             }
         }
         failed.map_or(Ok(()), Err)?;
-        if gone && empty && self.is_hand(claimed, &hand.to_string(), &dir)? {
-            // rmdir(2) refuses one that is not empty any more.
+        if gone && self.is_hand(claimed, &hand.to_string(), &dir)? {
+            // rmdir(2) refuses one that is not empty.
             let _ = self.disk.remove_dir(claimed, hand.to_string());
         }
         Ok(())
