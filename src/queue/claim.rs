@@ -4,21 +4,20 @@ mod idle;
 mod look;
 mod names;
 mod reach;
+mod scout;
 
 use super::busy::a_moment;
 use super::error::{Error, Result};
 use super::message::{self, Content, Depth};
-use super::name::{ClaimedName, Lease, Name, Priority, Token};
+use super::name::{ClaimedName, Lease, Name, Token};
 use super::pace::{Gate, HeldBack, Permit};
-use super::pack::PACK_LEAST;
 use super::recover::SLICE;
 use super::settle::Claim;
 use super::{Queue, Sync};
 use crate::fs::{Access, Dir, File, Kind};
 use crate::time::Time;
-use idle::Idle;
-use names::Names;
-use std::time::Duration;
+pub use scout::Scout;
+use scout::{Cursor, List, Steady, Wanted};
 
 /// What a look for a message came to.
 #[derive(Debug)]
@@ -42,117 +41,6 @@ pub struct Nothing {
     pub held_back: Option<HeldBack>,
 }
 
-/// What one process remembers from claim to claim, so that a bucket is listed once and not for each of its messages.
-#[derive(Debug, Default)]
-pub struct Scout {
-    cursor: Option<Cursor>,
-    steady: Option<Steady>,
-    /// The lists of buckets that the look at hand has read.
-    lists: Vec<List>,
-    /// Nothing in `delayed/` is due before then, unless somebody touched `wake`.
-    quiet_until: Option<Time>,
-    claims: u32,
-    /// The look at hand found a message that the queue does not give out now, and went no further.
-    held_back: Option<HeldBack>,
-    wanted: Wanted,
-    /// Packs may be taken in hand.
-    handfuls: bool,
-    /// The look at hand found a pack that has too many messages.
-    too_many: bool,
-    /// The next look may be a glance.
-    glance: bool,
-    /// What the last whole look found nothing at, and which timed lease ends next.
-    whole: Option<(Time, Option<Time>)>,
-    /// What a glance found nothing in.
-    idle: Option<Idle>,
-}
-
-/// How many messages a claim may bring: with one, packs are opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    most: u32,
-    now: u32,
-}
-
-impl Default for Wanted {
-    fn default() -> Wanted {
-        Wanted { most: 1, now: 1 }
-    }
-}
-
-#[derive(Debug)]
-struct Cursor {
-    priority: Priority,
-    bucket: String,
-    dir: Dir,
-    names: Names,
-    /// How many there were when it was listed first, until it was told that half of them are gone.
-    full: Option<usize>,
-}
-
-/// While these directories have not changed, nothing goes before what the cursor has.
-#[derive(Debug)]
-struct Steady {
-    ready: Dir,
-    ready_modified: Time,
-    top: Dir,
-    top_modified: Time,
-}
-
-/// A list of buckets that was read.
-#[derive(Debug)]
-struct List {
-    top: Dir,
-    entries: Vec<(String, Kind)>,
-}
-
-impl Scout {
-    pub fn new() -> Scout {
-        Scout::default()
-    }
-
-    /// Packs of up to `most` messages are claimed whole ([`Claim::is_pack`]), and larger ones divided into such; but none with
-    /// more than `now`.
-    pub fn want(&mut self, now: u32, most: u32) {
-        self.wanted = Wanted { most, now };
-    }
-
-    /// Whether the next claim may be of a small pack's first message, with the others behind it ([`Claim::waiting`]): for a worker
-    /// that is done with all of them in a moment, and else puts them back.
-    pub fn take_handfuls(&mut self, whether: bool) {
-        self.handfuls = whether;
-    }
-
-    /// Something may have changed: look at the lists of buckets again, and at what is due. What is left of the bucket at
-    /// hand is kept while no older bucket and no higher priority has appeared.
-    pub fn woken(&mut self) {
-        self.quiet_until = None;
-    }
-
-    /// Whether the bucket at hand came half to its end: once a bucket, and only for one that a pack may have filled. Time for
-    /// [`Queue::open_ahead`].
-    pub fn half_way(&mut self) -> bool {
-        let Some(cursor) = &mut self.cursor else { return false };
-        let half = cursor.full.filter(|&full| full >= PACK_LEAST as usize && cursor.names.left() <= full / 2).is_some();
-        if half {
-            cursor.full = None;
-        }
-        half
-    }
-
-    /// The next claim is for a message that was just sent or became ready, and nothing else has happened: where there is none
-    /// it looks for nothing that a crash left, if a whole look found nothing a few seconds ago. What it says of nothing is a
-    /// reason to sleep on, and none to end.
-    pub fn glance(&mut self) {
-        self.glance = true;
-    }
-
-    /// The last whole look that found nothing, and which timed lease ends next, where that is not long ago.
-    fn lately(&self, now: Time) -> Option<(Time, Option<Time>)> {
-        self.whole.filter(|(whole, _)| *whole <= now && now < whole.plus(GLANCES))
-    }
-}
-
 /// How one look at one name ended.
 pub(super) enum Try {
     Claimed(Box<Claim>),
@@ -167,12 +55,9 @@ pub(super) enum Try {
 /// How often to look again, a millisecond apart, when the only ready messages were locked: their sender or claimer is in
 /// the middle of its few calls. One that is still locked then is held by a job that has settled it already.
 const BUSY_LOOKS: u32 = 20;
-/// For so long after a look that went through all, a glance at what is ready is enough for an idle worker that was woken: of
-/// several, all but one find nothing. A holder's death is heard in another way.
-const GLANCES: Duration = Duration::from_secs(5);
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
-/// The same where each claim is of up to as many.
+/// The same where each claim is of a pack taken in hand.
 const SLICE_EVERY_HANDFUL: u32 = 4;
 
 impl Queue {
