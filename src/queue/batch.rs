@@ -17,6 +17,7 @@ use super::limits::{Gauge, Load};
 use super::name::{BUCKET_SIZE, COMMIT, GroupMark, Id, Priority};
 use super::pack::{self, Builder};
 use super::send::Writing;
+use super::send::same_dir;
 use super::{Queue, Sync};
 use crate::fs::{Dir, File};
 use std::ops::RangeInclusive;
@@ -59,7 +60,7 @@ impl Queue {
     pub fn batch(&self) -> Result<Batch<'_>> {
         self.keep_room()?;
         let tmp = self.tmp_dir()?;
-        let (name, dir) = self.locked_dir(&tmp)?;
+        let (name, dir) = self.locked_dir(&tmp, &|| self.fresh_name())?;
         Ok(Batch {
             queue: self,
             tmp,
@@ -78,23 +79,18 @@ impl Queue {
         })
     }
 
-    /// A fresh directory in `tmp/`, locked by us.
-    pub(super) fn locked_dir(&self, tmp: &Dir) -> Result<(String, Dir)> {
+    /// A fresh directory of such a name in one through which recovery goes, locked by us.
+    pub(super) fn locked_dir(&self, at: &Dir, fresh: &dyn Fn() -> Result<String>) -> Result<(String, Dir)> {
         loop {
-            let name = self.fresh_name()?;
-            self.disk.make_dir(tmp, &name, self.dir_birth())?;
+            let name = fresh()?;
+            self.disk.make_dir(at, &name, self.dir_birth())?;
             // Recovery may take the empty directory for litter before it is locked: then begin again.
-            let dir = match self.disk.open_dir(tmp, &name) {
+            let dir = match self.disk.open_dir(at, &name) {
                 Err(error) if error.missing() => continue,
                 opened => opened?,
             };
             let locked = self.disk.try_lock_dir(&dir)?;
-            let there = match self.disk.stat_at(tmp, &name) {
-                Ok(stat) => stat.identity == self.disk.stat_dir(&dir)?.identity,
-                Err(error) if error.missing() => false,
-                Err(error) => return Err(error.into()),
-            };
-            if locked && there {
+            if same_dir(&self.disk, at, &name, &dir)? && locked {
                 return Ok((name, dir));
             }
         }

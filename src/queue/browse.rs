@@ -12,7 +12,7 @@ use crate::fs::{Dir, Kind};
 use crate::time::Time;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One message as its name tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub struct Place {
 impl Place {
     pub fn id(&self) -> Id {
         self.name.id
+    }
+
+    /// The directory, below the queue's, in which its file stands; for a message that waits in its group this is not it.
+    pub(super) fn home(&self) -> PathBuf {
+        match &self.claimed {
+            Some(claimed) => claimed.home(),
+            None if self.state == State::Ready && self.in_pack.is_some() => ready_priority(self.name.priority),
+            None => name::home(self.state, &self.name, self.due),
+        }
     }
 
     pub(super) fn parse(state: State, file_name: &str) -> Option<Place> {
@@ -162,11 +171,7 @@ impl Queue {
     }
 
     /// What came out of a pack and is still on its way to where it belongs, for a moment, or since its opener was killed.
-    pub(super) fn each_opened(
-        &self,
-        state: State,
-        each: &mut impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
+    pub(super) fn each_opened(&self, state: State, each: Each<'_>) -> Result<()> {
         let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(()) };
         for (name, kind) in self.disk.names(&tmp)? {
             let ours = name.to_str().filter(|name| kind == Kind::Dir && name::is_base32(name));

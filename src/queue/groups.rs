@@ -116,7 +116,7 @@ impl Queue {
             // Anew each time: a person may have removed the empty one.
             let groups = self.ensure_dir(Path::new(GROUPS))?;
             let tmp = self.tmp_dir()?;
-            let (name, dir) = self.locked_dir(&tmp)?;
+            let (name, dir) = self.locked_dir(&tmp, &|| self.fresh_name())?;
             self.disk.create(&dir, PARKED, self.file_birth())?;
             match self.disk.rename(&tmp, &name, &groups, mark.to_string()) {
                 Err(error) if error.exists() => {

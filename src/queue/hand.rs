@@ -13,9 +13,6 @@ use std::cell::Cell;
 use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 
-/// How often to make a directory: recovery may take one for litter before it is locked.
-const TRIES: u32 = 3;
-
 /// What this process has of it.
 #[derive(Debug)]
 pub(super) struct OwnHand {
@@ -55,34 +52,14 @@ impl Queue {
     fn make_hand(&self) -> Result<Option<OwnHand>> {
         let disk = &self.disk;
         let alive = disk.open(&self.dir, WAKE, Access::Write)?;
-        let claimed = self.claimed_dir()?;
-        for _ in 0..TRIES {
-            let hand = Hand::new(disk.random()?);
-            let name = hand.to_string();
-            disk.make_dir(claimed, &name, self.dir_birth())?;
-            if let Some(dir) = self.hold_hand(claimed, &name)? {
-                return Ok(Some(OwnHand { hand, dir, lost: Cell::new(false), _alive: alive }));
-            }
-        }
-        Ok(None)
+        let fresh = || Ok(Hand::new(disk.random()?).to_string());
+        let (name, dir) = self.locked_dir(self.claimed_dir()?, &fresh)?;
+        Ok(Hand::parse(&name).map(|hand| OwnHand { hand, dir, lost: Cell::new(false), _alive: alive }))
     }
 
-    /// Locks a directory of `claimed/`, and looks again.
-    fn hold_hand(&self, claimed: &Dir, name: &str) -> Result<Option<Dir>> {
-        let disk = &self.disk;
-        let dir = match disk.open_dir(claimed, name) {
-            Err(error) if error.missing() => return Ok(None),
-            opened => opened?,
-        };
-        Ok((disk.try_lock_dir(&dir)? && self.is_hand(claimed, name, &dir)?).then_some(dir))
-    }
-
-    /// Whether the directory of that name is the one that is open.
-    pub(super) fn is_hand(&self, claimed: &Dir, name: &str, dir: &Dir) -> Result<bool> {
-        match self.disk.stat_at(claimed, name) {
-            Err(error) if error.missing() => Ok(false),
-            stat => Ok(stat?.identity == self.disk.stat_dir(dir)?.identity),
-        }
+    /// What we have of it, if that is ours.
+    fn own(&self, hand: Hand) -> Option<&OwnHand> {
+        self.hand.get()?.as_ref().filter(|own| own.hand == hand)
     }
 
     /// The directory in which a claim of this name stands. Where that is gone, `claimed/` itself, where no claim of such a name stands
@@ -92,10 +69,7 @@ impl Queue {
         if hand == Hand::NONE {
             return Ok(ClaimedDir::Open(self.claimed_dir()?));
         }
-        if let Some(own) = self.hand.get().and_then(Option::as_ref)
-            && own.hand == hand
-            && !own.lost.get()
-        {
+        if let Some(own) = self.own(hand).filter(|own| !own.lost.get()) {
             return Ok(ClaimedDir::Open(&own.dir));
         }
         match self.disk.open_dir(self.claimed_dir()?, hand.to_string()) {
@@ -105,12 +79,12 @@ impl Queue {
     }
 
     pub(super) fn is_own_hand(&self, hand: Hand) -> bool {
-        self.hand.get().and_then(Option::as_ref).is_some_and(|own| own.hand == hand)
+        self.own(hand).is_some()
     }
 
     /// Our own directory is not there any more, and was made anew by a rename that found it gone.
     pub(super) fn lost_hand(&self, claimed: &ClaimedName) {
-        if let Some(own) = self.hand.get().and_then(Option::as_ref).filter(|own| own.hand == claimed.hand()) {
+        if let Some(own) = self.own(claimed.hand()) {
             own.lost.set(true);
         }
     }
@@ -138,7 +112,7 @@ impl Queue {
 
     /// [`Queue::each_file`] for claims: those of each worker's own directory first, since one may come out of there into `claimed/`
     /// itself, and never into another one.
-    pub(super) fn every_claim(&self, order: Order, mut each: Each<'_>) -> Result<()> {
+    pub(super) fn every_claim(&self, order: Order, each: Each<'_>) -> Result<()> {
         let Some(claimed) = self.maybe_dir(Path::new(CLAIMED))? else { return Ok(()) };
         for (hand, dir) in self.hands_in(&claimed)? {
             if self.each_claim_of(hand, &dir, order, each)?.is_break() {
@@ -148,7 +122,7 @@ impl Queue {
         if self.each_claim_of(Hand::NONE, &claimed, order, each)?.is_break() {
             return Ok(());
         }
-        self.each_opened(State::Claimed, &mut each)
+        self.each_opened(State::Claimed, each)
     }
 
     fn each_claim_of(&self, hand: Hand, dir: &Dir, order: Order, each: Each<'_>) -> Result<ControlFlow<()>> {

@@ -10,7 +10,7 @@ use super::Queue;
 use super::error::{Error, Result};
 use super::history::{Attempt, Outcome};
 use super::name::{ClaimedName, Hand, Lease, State, is_base32};
-use super::send::same;
+use super::send::{same, same_dir};
 use super::settle::{Again, Counting};
 use crate::fs::{Access, Dir, Kind};
 use crate::time::{Time, format_duration};
@@ -89,7 +89,8 @@ impl Queue {
 
     /// What a worker has in hand, where that is locked by nobody; and its directory, where the worker is gone.
     pub(super) fn recover_hand(&self, claimed: &Dir, hand: Hand, recovered: &mut Recovered) -> Result<()> {
-        let dir = match self.disk.open_dir(claimed, hand.to_string()) {
+        let own = hand.to_string();
+        let dir = match self.disk.open_dir(claimed, &own) {
             Err(error) if error.missing() => return Ok(()),
             opened => opened?,
         };
@@ -106,9 +107,9 @@ impl Queue {
             }
         }
         failed.map_or(Ok(()), Err)?;
-        if gone && self.is_hand(claimed, &hand.to_string(), &dir)? {
+        if gone && same_dir(&self.disk, claimed, &own, &dir)? {
             // rmdir(2) refuses one that is not empty.
-            let _ = self.disk.remove_dir(claimed, hand.to_string());
+            let _ = self.disk.remove_dir(claimed, &own);
         }
         Ok(())
     }

@@ -153,6 +153,15 @@ pub(super) fn same(disk: &Disk, dir: &Dir, name: &str, file: &File) -> Result<bo
     }
 }
 
+/// The same of a directory.
+pub(super) fn same_dir(disk: &Disk, at: &Dir, name: &str, dir: &Dir) -> Result<bool> {
+    match disk.stat_at(at, name) {
+        Ok(stat) => Ok(stat.identity == disk.stat_dir(dir)?.identity),
+        Err(error) if error.missing() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Draft<'_> {
     /// Adds to the body.
     ///

@@ -5,11 +5,10 @@ use crate::fs::{Access, Dir};
 use crate::queue::Queue;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth, Message};
-use crate::queue::name::{self, ClaimedName, Grouped, Id, Lease, State, ready_priority};
+use crate::queue::name::{Grouped, Id, Lease, State};
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 impl Queue {
     /// Where the messages with these ids are. An id that is nowhere was looked for more than once, since a message that
@@ -49,15 +48,7 @@ impl Queue {
         if let (State::Ready, Some(Grouped::Message(mark))) = (place.state, place.name.group) {
             return Ok(self.spot(&place.name, mark)?.map(|spot| spot.dir));
         }
-        let below = match place.state {
-            State::Ready if place.in_pack.is_some() => ready_priority(place.name.priority),
-            State::Claimed if place.claimed.is_some() => {
-                place.claimed.as_ref().map(ClaimedName::home).unwrap_or_default()
-            }
-            State::Claimed | State::Damaged => Path::new(place.state.word()).to_path_buf(),
-            state => name::home(state, &place.name, place.due),
-        };
-        self.maybe_dir(&below)
+        self.maybe_dir(&place.home())
     }
 
     /// Reads a message where it is, without disturbing it: opened for reading, no lock. `None` when it has moved on.

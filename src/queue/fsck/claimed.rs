@@ -14,7 +14,7 @@ impl Check<'_, '_> {
         let Some(dir) = queue.maybe_dir(Path::new(CLAIMED))? else { return Ok(()) };
         for (hand, own) in queue.hands()? {
             let any = self.claims(&own, hand)?;
-            if !self.free(&dir, &hand.to_string(), Kind::Dir)? {
+            if !self.free(&dir, &hand.to_string(), Kind::Dir) {
                 continue;
             }
             // It goes with what was in it.
@@ -59,15 +59,7 @@ impl Check<'_, '_> {
         }
         for name in names {
             let text = name.text();
-            let path = dir.path().join(&text);
-            let free = match self.free(dir, &text, Kind::File) {
-                Ok(free) => free && self.due_back(dir, &name)?,
-                Err(error) => {
-                    self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left);
-                    continue;
-                }
-            };
-            if !free {
+            if !self.free(dir, &text, Kind::File) || !self.due_back(dir, &name)? {
                 continue;
             }
             let mut detail = "claimed by a process that is gone, or for longer than its lease".to_string();
@@ -80,7 +72,7 @@ impl Check<'_, '_> {
                     _ => "ready again".into(),
                 };
             }
-            self.found(Trouble::Orphaned, path, detail, mended);
+            self.found(Trouble::Orphaned, dir.path().join(text), detail, mended);
         }
         Ok(any)
     }

@@ -233,14 +233,7 @@ impl Check<'_, '_> {
                 self.found(Trouble::Foreign, path, "not a name of mq's", Mended::Left);
                 continue;
             };
-            let free = match self.free(&tmp, text, kind) {
-                Ok(free) => free,
-                Err(error) => {
-                    self.found(Trouble::Unreadable, path, error.to_string(), Mended::Left);
-                    continue;
-                }
-            };
-            if !free {
+            if !self.free(&tmp, text, kind) {
                 continue;
             }
             let mut detail = "a send whose process is gone".to_string();
@@ -263,17 +256,19 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// Whether nobody holds the lock on an entry of `tmp/`, which may be gone meanwhile.
-    fn free(&self, dir: &Dir, name: &str, kind: Kind) -> Result<bool> {
+    /// Whether nobody holds the lock on an entry, which may be gone meanwhile. One that can't be read is a finding.
+    fn free(&mut self, dir: &Dir, name: &str, kind: Kind) -> bool {
         let disk = &self.queue.disk;
         let locked = match kind {
             Kind::Dir => disk.open_dir(dir, name).and_then(|dir| disk.try_lock_dir(&dir)),
             _ => disk.open(dir, name, Access::Read).and_then(|file| disk.try_lock(&file)),
         };
         match locked {
-            Err(error) if error.missing() => Ok(false),
-            locked => Ok(locked?),
+            Ok(free) => return free,
+            Err(error) if error.missing() => (),
+            Err(error) => self.found(Trouble::Unreadable, dir.path().join(name), error.to_string(), Mended::Left),
         }
+        false
     }
 
     /// What was set aside waits for a person and is no finding; what does not belong there is.

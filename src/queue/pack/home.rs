@@ -47,11 +47,7 @@ impl Queue {
             Opened::Spent(pack) if whole => self.unlink_gone(dir, &format!("{SPENT}{pack}"))?,
             Opened::Spent(pack) => self.end_pack(dir, pack)?,
             Opened::Left(pack) => {
-                let home = match &pack.claimed {
-                    Some(claimed) => claimed.home(),
-                    None => home(pack.state, &pack.name, pack.due),
-                };
-                self.move_into(dir, &format!("{LEFT}{}", pack.file_name), &home, &pack.file_name)?;
+                self.move_into(dir, &format!("{LEFT}{}", pack.file_name), &pack.home(), &pack.file_name)?;
             }
         }
         Ok(disk.remove_dir(tmp, name)?)

@@ -39,7 +39,7 @@ pub(in crate::queue) struct Opening<'q> {
 impl Queue {
     pub(in crate::queue) fn opening(&self) -> Result<Opening<'_>> {
         let tmp = self.tmp_dir()?;
-        let (name, dir) = self.locked_dir(&tmp)?;
+        let (name, dir) = self.locked_dir(&tmp, &|| self.fresh_name())?;
         Ok(Opening { queue: self, tmp, name, dir, shelves: Vec::new(), whole: false, committed: false })
     }
 

@@ -7,7 +7,7 @@ use crate::queue::error::{Error, Result};
 use crate::queue::message::{self, Content, Depth};
 use crate::queue::name::{COMMIT, is_base32};
 use crate::queue::pack::opened;
-use crate::queue::send::same;
+use crate::queue::send::{same, same_dir};
 use crate::queue::{Queue, Sync};
 
 impl Queue {
@@ -88,11 +88,8 @@ impl Queue {
             recovered.contended |= opened(self, &dir)?.is_some();
             return Ok(());
         }
-        match disk.stat_at(tmp, name) {
-            Ok(stat) if stat.identity == disk.stat_dir(&dir)?.identity => (),
-            Ok(_) => return Ok(()),
-            Err(error) if error.missing() => return Ok(()),
-            Err(error) => return Err(error.into()),
+        if !same_dir(disk, tmp, name, &dir)? {
+            return Ok(());
         }
         if let Some(opened) = opened(self, &dir)? {
             // What came out of it was durable before the pack was taken in.
