@@ -57,8 +57,8 @@ pub(super) enum Try {
 const BUSY_LOOKS: u32 = 20;
 /// While claims succeed, what crashes have left is looked for in slices, once in so many claims.
 const SLICE_EVERY: u32 = 64;
-/// The same where each claim is of a pack taken in hand.
-const SLICE_EVERY_HANDFUL: u32 = 4;
+/// Where each claim is of a pack taken in hand, it is so with each; but so few entries at a time.
+const SLICE_OF_HANDFUL: usize = 4;
 
 impl Queue {
     /// Whether there is nothing still, for a worker that a message has woken, of which there may be many: asked before anything
@@ -103,9 +103,10 @@ impl Queue {
             let (claimed, failed, busy) = self.look(scout, lease);
             if let Some(claim) = claimed {
                 scout.claims = scout.claims.wrapping_add(1);
-                let every = if claim.waiting() > 0 { SLICE_EVERY_HANDFUL } else { SLICE_EVERY };
-                if scout.claims % every == 1 {
-                    self.recover_slice();
+                if claim.waiting() > 0 {
+                    self.recover_slice(SLICE_OF_HANDFUL);
+                } else if scout.claims % SLICE_EVERY == 1 {
+                    self.recover_slice(SLICE);
                 }
                 return Ok(Found::Claim(claim));
             }

@@ -58,7 +58,7 @@ pub use header::{FORMAT, HEADER_MAX, Header, Uid};
 pub use history::{Attempt, HISTORY_MAX, History, Outcome, Record, Redrive, STDERR_MAX};
 pub use message::{Message, Reader};
 pub use pace::HeldBack;
-pub use pack::{Ending, HANDFUL, PACK_LEAST, PACK_MOST};
+pub use pack::{Ending, PACK_LEAST, PACK_MOST};
 pub use pause::Pause;
 pub use receipt::Receipt;
 pub use recover::Recovered;

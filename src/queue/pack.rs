@@ -22,7 +22,7 @@ mod unpacked;
 
 pub(super) use home::{Opened, opened};
 pub(super) use open::HeldPack;
-pub use part::HANDFUL;
+pub(super) use part::{FEW, HANDFUL};
 pub use settle::Ending;
 
 use super::checksum::Sum;

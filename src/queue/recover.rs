@@ -56,9 +56,9 @@ impl Queue {
     }
 
     /// A few entries, beginning at a random one, so that no entry is out of every slice's reach.
-    pub(super) fn recover_slice(&self) {
+    pub(super) fn recover_slice(&self, most: usize) {
         // In passing: an error here is for whoever finds nothing else to do.
-        let _ = self.recover_some(SLICE);
+        let _ = self.recover_some(most);
     }
 
     pub(super) fn recover_some(&self, most: usize) -> (Recovered, Option<Error>) {

@@ -68,7 +68,7 @@ pub enum Limit {
 /// Whether messages of one bulk send are claimed before their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefetch {
-    /// While jobs are short: less than a tenth of a second for a handful.
+    /// While jobs take 1.5 ms or less.
     WhereShort,
     /// Those that have waited for a tenth of a second go back all the same.
     Always,

@@ -35,7 +35,12 @@ impl Queue {
         }
         for List { top, entries } in lists {
             // An emptied one is removed, by us or by others, and made anew by whoever brings something home.
-            if self.disk.stat_dir(&top)?.links == 0 || self.bucket_entries(&top)? != entries {
+            if self.disk.stat_dir(&top)?.links == 0 {
+                return Ok(true);
+            }
+            // What is gone is in others' hands.
+            let there = |name: &str| entries.binary_search_by(|(entry, _)| entry.as_str().cmp(name)).is_ok();
+            if self.bucket_entries(&top)?.iter().any(|(name, _)| !there(name)) {
                 return Ok(true);
             }
         }

@@ -8,11 +8,13 @@ use crate::queue::error::Result;
 use crate::queue::message::Message;
 use crate::queue::name::{ClaimedName, Lease, Name, Token};
 use crate::queue::pace::{Gate, HeldBack};
-use crate::queue::pack::{HANDFUL, HeldPack};
+use crate::queue::pack::{FEW, HANDFUL, HeldPack};
 use crate::queue::settle::Claim;
 
 /// No more bytes than about so many are taken in hand at once: they stay in memory, for each job.
 const HANDFUL_BYTES: u64 = 256 << 10;
+/// Where those are fewer than so many, none is taken in hand.
+const LIGHT: u32 = 64;
 
 /// What came of reaching a pack.
 pub(super) enum Reached {
@@ -69,13 +71,14 @@ impl Queue {
         // Each message is checked when it comes out: all of them only where they are claimed together.
         let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
         let single = scout.handfuls && lease == Lease::Live && most == 1;
-        let in_hand = single && !expired && self.lets_wait() && is_light(&message);
-        if in_hand && many > 2 * HANDFUL && self.opened_handfuls(dir, pack, &message)? {
+        let handful = Some(handful(&message)).filter(|_| single && !expired && self.lets_wait()).unwrap_or(0);
+        let in_hand = handful >= LIGHT;
+        // Of the last there is no more than a few are taken: others would stand idle meanwhile.
+        let last = in_hand && many > 2 * FEW && !more && !self.more_to_come(dir, pack)?;
+        if in_hand && (many > handful || last) && self.opened_handfuls(dir, pack, &message, handful, last)? {
             return Ok(Reached::Opened);
         }
-        // The last there is is opened: others would stand idle meanwhile.
-        let fits = in_hand && (2..=HANDFUL).contains(&many) && (more || self.more_to_come(dir, pack)?);
-        let part = if fits && intact() {
+        let part = if in_hand && (2..=handful).contains(&many) && !last && intact() {
             Part::InHand
         } else if whole && !expired && many <= most && intact() {
             Part::Whole
@@ -95,8 +98,8 @@ impl Queue {
     }
 
     /// Whether somebody has opened the pack by the handful; where there is no room for that, or something is damaged, nobody.
-    fn opened_handfuls(&self, dir: &Dir, pack: &Place, message: &Message) -> Result<bool> {
-        match self.open_handfuls(dir, pack, message) {
+    fn opened_handfuls(&self, dir: &Dir, pack: &Place, message: &Message, size: u32, last: bool) -> Result<bool> {
+        match self.open_handfuls(dir, pack, message, size, last) {
             Ok(None) => Ok(false),
             Err(error) if error.no_room() && self.there(self.disk.stat_at(dir, &pack.file_name))?.is_some() => {
                 Ok(false)
@@ -141,8 +144,9 @@ impl Queue {
     }
 }
 
-/// Whether so many of a pack's messages as are taken in hand at once have bodies that are not much to keep in memory.
-fn is_light(pack: &Message) -> bool {
+/// How many of a pack's messages are taken in hand at once: fewer, where their bodies are much to keep in memory.
+fn handful(pack: &Message) -> u32 {
     let count = pack.header.messages.unwrap_or(1).max(1);
-    pack.header.size_bytes / u64::from(count) * u64::from(HANDFUL) <= HANDFUL_BYTES
+    let body = (pack.header.size_bytes / u64::from(count)).max(1);
+    u32::try_from(HANDFUL_BYTES / body).unwrap_or(HANDFUL).min(HANDFUL)
 }

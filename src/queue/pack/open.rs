@@ -59,7 +59,7 @@ impl Queue {
         // On a small btrfs it is for the renames that drain the queue: what comes out leaves it alone, or does not come out.
         let mut reserved = self.store != Store::SmallBtrfs;
         loop {
-            match self.open_first(from, place, message, most.min(place.name.count()), 1) {
+            match self.open_first(from, place, message, most.min(place.name.count()), &|_| 1) {
                 // It is opened, and there was no room to bring to their places what came out: recovery does that.
                 Err(error) if error.no_room() && self.there(self.disk.stat_at(from, &place.file_name))?.is_none() => {
                     return Err(error);
@@ -77,17 +77,18 @@ impl Queue {
     /// As many of the first messages of a pack as share a bucket into files of their own, if the disk has room for them.
     pub(super) fn open_some(&self, from: &Dir, place: &Place, message: &Message) -> Result<bool> {
         let most = OPENED - place.name.window().start % OPENED;
-        self.open_first(from, place, message, most.min(place.name.count()), 1)
+        self.open_first(from, place, message, most.min(place.name.count()), &|_| 1)
     }
 
-    /// So many of the first messages of a pack into packs of `into`, or where that is one into files of their own.
+    /// So many of the first messages of a pack into packs: of how many, `into` says for the first of each, and with one they become
+    /// files of their own.
     pub(super) fn open_first(
         &self,
         from: &Dir,
         place: &Place,
         message: &Message,
         most: u32,
-        into: u32,
+        into: &dyn Fn(u32) -> u32,
     ) -> Result<bool> {
         let Some(packed) = message.packed(&place.name) else { return Ok(true) };
         self.keep_room()?;
@@ -104,14 +105,15 @@ impl Queue {
                 }
                 Held::Bad(_) => opening.whole = false,
             }
-            if into > 1 && run.part.len() >= into {
+            let size = into(run.first);
+            if size > 1 && run.part.len() >= size {
                 let next = run.first + run.part.len();
-                run.put(&mut opening, into)?;
+                run.put(&mut opening, size)?;
                 run.first = next;
             }
         }
         // What is less than a pack of that size is one all the same.
-        let last = if into > 1 { run.part.len().max(2) } else { 1 };
+        let last = if into(run.first) > 1 { run.part.len().max(2) } else { 1 };
         run.put(&mut opening, last)?;
         let left = (place.name.count() > most).then(|| {
             let (id, pack) = (place.name.id.after(most), Some(place.name.count() - most));

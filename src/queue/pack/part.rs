@@ -9,20 +9,36 @@ use crate::queue::name::{ClaimedName, Hand, Lease, Name};
 use crate::queue::{Place, Queue};
 
 /// So many messages a worker takes in hand at once. Measured, not part of the format.
-pub const HANDFUL: u32 = 64;
+pub(in crate::queue) const HANDFUL: u32 = 250;
 /// So many packs for workers come out of a larger one at once.
-const HANDFULS: u32 = 48;
+const HANDFULS: u32 = 32;
+/// Where nothing stands behind them, the last messages are shared by several workers: each pack gets one in so many of those that
+/// are left,
+const SHARES: u32 = 16;
+/// and no fewer than so many.
+pub(in crate::queue) const FEW: u32 = 8;
 
 impl Queue {
-    /// The first messages of a pack into packs that a worker takes in hand; the rest stays in it. `None` where that can't be:
-    /// some of them are damaged.
-    pub(in crate::queue) fn open_handfuls(&self, from: &Dir, place: &Place, message: &Message) -> Result<Option<bool>> {
+    /// The first messages of a pack into packs of up to `size`, that a worker takes in hand; the rest stays in it. Where they are
+    /// the `last` of the queue these become ever smaller. `None` where that can't be: some of them are damaged.
+    pub(in crate::queue) fn open_handfuls(
+        &self,
+        from: &Dir,
+        place: &Place,
+        message: &Message,
+        size: u32,
+        last: bool,
+    ) -> Result<Option<bool>> {
         let Some(packed) = message.packed(&place.name) else { return Ok(Some(true)) };
-        let most = (HANDFUL * HANDFULS).min(place.name.count());
+        let (count, end) = (place.name.count(), place.name.window().end);
+        // None is left in it that are too few to be worth another opening.
+        let most = if count <= size * (HANDFULS + 2) { count } else { size * HANDFULS };
         if !packed.begins_whole(most) {
             return Ok(None);
         }
-        self.open_first(from, place, message, most, HANDFUL).map(Some)
+        let shared = last && most == count;
+        let into = |index: u32| if shared { ((end - index) / SHARES).clamp(FEW, size) } else { size };
+        self.open_first(from, place, message, most, &into).map(Some)
     }
 
     /// Parts the first message of a claimed pack from the others, which become ready as a pack of their own. The new name of the

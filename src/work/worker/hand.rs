@@ -4,16 +4,18 @@
 //! worker is to end, when the queue is paused, and when one of them is cancelled.
 
 use super::Worker;
-use crate::queue::{Again, Claim, Counting, HANDFUL};
+use crate::queue::{Again, Claim, Counting};
 use crate::work::options::{Acking, Prefetch, Skip};
 use std::time::{Duration, Instant};
 
 /// For so long messages may wait behind others in a worker's hands.
 const AT_MOST: Duration = Duration::from_millis(100);
-/// Where jobs take longer than this, each message is claimed by itself: so many as are taken in hand at once would wait for longer.
+/// Where jobs take longer than this, each message is claimed by itself: what else is taken in hand would for the most part go back.
 const SHORT: Duration = Duration::from_micros(1500);
 /// With more jobs at once the two locks of each would take many descriptors.
 const JOBS: usize = 64;
+/// A worker that is to handle fewer than so many claims each by itself.
+const MANY: u64 = 64;
 /// What a worker expects of its jobs before it has seen any, and after one that has failed.
 const UNKNOWN: Duration = Duration::from_millis(10);
 /// When to try again to put messages back, where that has failed.
@@ -56,7 +58,7 @@ impl Worker<'_> {
         may && options.batch.is_none()
             && options.skip == Skip::None
             && options.acking == Acking::AfterJob
-            && left >= u64::from(HANDFUL)
+            && left >= MANY
     }
 
     /// The next message: one that is in hand, else one of the queue's.

@@ -7,8 +7,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// More than two handfuls, so that they come out of their pack by the handful; the last eight do not.
+/// They come out of their pack by the handful.
 const COUNT: usize = 200;
+/// The first handful: nothing stands behind them, so that each is a sixteenth of what is left.
+const HANDFUL: usize = COUNT / 16;
 
 fn bodies(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
     numbers.into_iter().map(|number| number.to_string()).collect()
@@ -24,7 +26,7 @@ fn sent() -> Option<Sandbox> {
     let listed = sandbox.mq(["work", "jobs", "-q", "--prefetch", "always", "--", "sh", "-c", job]).code(0).text();
     sandbox.mq(["rm", "jobs", "--all"]).ok();
     sandbox.mq_stdin(["send", "jobs", "--lines", "-q"], bodies(1..=COUNT).join("\n")).ok();
-    if listed.contains("-n000064-f") {
+    if listed.contains(&format!("-n{HANDFUL:06}-f")) {
         return Some(sandbox);
     }
     println!("skipped: on this file system a worker takes nothing in hand");
@@ -127,13 +129,13 @@ fn the_death_of_a_worker_that_has_messages_in_hand_is_heard_at_once() {
     let job = "read -r x; echo $x >>done; [ $x != 3 ] || { kill -STOP $PPID; exit 0; }";
     let mut stopped = Beside::start(&sandbox, &work(job));
     until("it is stopped with some in hand", || done(&sandbox).len() == 3 && !own_directories(&sandbox).is_empty());
-    assert_eq!(others(&sandbox).len(), COUNT - 64);
+    assert_eq!(others(&sandbox).len(), COUNT - HANDFUL);
     let other = Beside::start(&sandbox, &["work", "jobs", "--", "sh", "-c", "read -r x; echo $x >>again"]);
     until("the other waits", || super::lease::waits(&other));
     let began = Instant::now();
     stopped.signal(Signal::KILL);
     stopped.end();
-    until("they are delivered", || written(&sandbox, "again").lines().count() == 62);
+    until("they are delivered", || written(&sandbox, "again").lines().count() == HANDFUL - 2);
     let took = began.elapsed();
     // The poll that a lost event would leave it to comes after 5 s.
     assert!(took.as_millis() < 1500, "{took:?}");
@@ -204,7 +206,7 @@ fn a_worker_that_is_told_to_stop_puts_back_what_it_has_not_begun() {
 fn a_worker_of_so_many_messages_puts_back_the_others() {
     let Some(sandbox) = sent() else { return };
     let job = "read -r x; echo $x >>done";
-    // Two handfuls are more than it may have.
+    // What it has in hand at last is more than it may have.
     sandbox.mq(["work", "jobs", "--prefetch", "always", "-j", "2", "-n", "70", "--", "sh", "-c", job]).code(0);
     let (done, left) = (done(&sandbox), attempts(&sandbox));
     assert_eq!((done.len(), left.len()), (70, COUNT - 70));

@@ -296,17 +296,59 @@ fn nothing_waits_where_the_queue_says_how_fast_or_keeps_what_is_done() {
     assert_eq!(queue.in_flight().unwrap(), 0);
 }
 
-#[test]
-fn the_last_pack_is_not_taken_in_hand() {
-    let mut world = World::empty(crate::queue::world::PLAIN, 1);
-    sent(&mut world);
-    assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), 0);
+/// Sends a pack of so many messages of `length` bytes.
+fn pack_of(world: &World, count: u32, length: usize) {
+    let queue = world.open();
+    let mut batch = queue.batch().unwrap().packing(2, count);
+    for number in 1..=count {
+        batch.begin(&urgent(7)).unwrap();
+        batch.write(&vec![number as u8; length]).unwrap();
+    }
+    batch.publish(|_| ()).unwrap();
+}
+
+/// How many each of several workers takes in hand, until there is nothing left.
+fn handfuls(world: &World) -> Vec<u32> {
+    let mut handfuls = Vec::new();
+    let mut held = Vec::new();
+    while let Ok(claim) = claim_in_hand(&world.open()) {
+        handfuls.push(claim.waiting() + 1);
+        held.push(claim);
+    }
+    handfuls
 }
 
 #[test]
-fn one_that_is_the_last_only_while_another_is_being_opened_is_taken_in_hand() {
-    let mut world = World::empty(crate::queue::world::PLAIN, 1);
-    sent(&mut world);
+fn what_nothing_stands_behind_is_shared_in_ever_smaller_handfuls() {
+    for (count, first, many) in [(2, 2, 1), (16, 16, 1), (17, 8, 3), (100, 8, 13), (300, 18, 30), (5_000, 250, 75)] {
+        let world = World::empty(crate::queue::world::PLAIN, 1);
+        pack_of(&world, count, 3);
+        let handfuls = handfuls(&world);
+        assert_eq!(handfuls.iter().sum::<u32>(), count, "{handfuls:?}");
+        assert_eq!((handfuls[0], handfuls.len()), (first, many), "{count}: {handfuls:?}");
+        assert!(handfuls.is_sorted_by(|one, next| one >= next), "{handfuls:?}");
+    }
+}
+
+#[test]
+fn what_something_stands_behind_is_taken_in_full_handfuls() {
+    for (count, length, expected) in
+        [(17, 3, vec![17]), (600, 3, vec![250, 250, 100]), (140, 4_000, vec![65, 65, 10]), (140, 1_000, vec![140])]
+    {
+        let mut world = World::empty(crate::queue::world::PLAIN, 1);
+        let disk = world.machine.disk();
+        pack_of(&world, count, length);
+        world.send(&disk, Q, b"behind the pack", urgent(7)).unwrap();
+        let mut handfuls = handfuls(&world);
+        assert_eq!(handfuls.pop(), Some(1), "{handfuls:?}");
+        assert_eq!(handfuls, expected);
+    }
+}
+
+#[test]
+fn a_handful_that_is_the_last_only_while_another_pack_is_being_opened_is_not_divided() {
+    let world = World::empty(crate::queue::world::PLAIN, 1);
+    pack_of(&world, 100, 3);
     // Somebody has taken another pack in, and has not brought back what is left of it.
     let opener = world.machine.disk();
     let dir = opener.open_queue(Path::new(Q)).unwrap();
@@ -316,7 +358,7 @@ fn one_that_is_the_last_only_while_another_is_being_opened_is_taken_in_hand() {
     assert!(opener.try_lock_dir(&own).unwrap());
     let left = "left-1764000000009000-1764000000009000-7-00000-n000100";
     opener.create(&own, left, Birth { mode: 0o600, owner: None }).unwrap();
-    assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), COUNT - 1);
+    assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), 99);
 }
 
 #[test]
@@ -340,14 +382,8 @@ fn large_bodies_are_not_taken_in_hand() {
     for (length, waiting) in [(4_000, COUNT - 1), (4_500, 0)] {
         let mut world = World::empty(crate::queue::world::PLAIN, 1);
         let disk = world.machine.disk();
-        let queue = world.open();
-        let mut batch = queue.batch().unwrap().packing(2, COUNT);
-        for number in 1..=COUNT {
-            batch.begin(&urgent(7)).unwrap();
-            batch.write(&vec![number as u8; length]).unwrap();
-        }
-        batch.publish(|_| ()).unwrap();
+        pack_of(&world, COUNT, length);
         world.send(&disk, Q, b"behind the pack", urgent(7)).unwrap();
-        assert_eq!(claim_in_hand(&queue).unwrap().waiting(), waiting, "{length}");
+        assert_eq!(claim_in_hand(&world.open()).unwrap().waiting(), waiting, "{length}");
     }
 }
