@@ -1,3 +1,3 @@
-fn main() -> std::process::ExitCode {
-    mq::cli::main()
+fn main() {
+    mq::fs::end(mq::cli::main().code())
 }

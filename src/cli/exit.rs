@@ -2,7 +2,6 @@
 
 use crate::queue::Error;
 use std::io::ErrorKind;
-use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +53,6 @@ impl Exit {
     #[must_use]
     pub fn or(self, later: Exit) -> Exit {
         if self == Exit::Done { later } else { self }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit.code())
     }
 }
 

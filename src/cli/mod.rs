@@ -53,7 +53,6 @@ mod work;
 use clap::{Args, FromArgMatches, Parser};
 use exit::Exit;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// A message queue for shell scripts and cron jobs: one binary, no server, a queue is a directory
 #[derive(Debug, Parser)]
@@ -105,7 +104,7 @@ fn lease_fd() -> Option<i32> {
 }
 
 /// Parses, runs, reports.
-pub fn main() -> ExitCode {
+pub fn main() -> Exit {
     std::panic::set_hook(Box::new(|panic| {
         failure::say(&format!("a bug in mq: {panic}"));
         // Not Rust's 101: a script must be able to tell it from a job's exit code.
@@ -118,15 +117,15 @@ pub fn main() -> ExitCode {
     }
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return usage::report(&error).into(),
+        Err(error) => return usage::report(&error),
     };
     output::set_color(cli.globals.color);
     match commands::run(&cli.globals, &cli.command) {
-        Ok(exit) => exit.into(),
-        Err(error) if error.downcast_ref::<output::Closed>().is_some() => Exit::Done.into(),
+        Ok(exit) => exit,
+        Err(error) if error.downcast_ref::<output::Closed>().is_some() => Exit::Done,
         Err(error) => {
             failure::report(&error);
-            failure::exit_of(&error).into()
+            failure::exit_of(&error)
         }
     }
 }

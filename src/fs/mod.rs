@@ -25,7 +25,7 @@ mod watch;
 
 pub use disk::{Dir, Disk, Error, File, Result, plain};
 pub use posix::Posix;
-pub use standard::{close_on_exec, open_input, stdout_was_closed, survive_file_size_limit};
+pub use standard::{close_on_exec, end, open_input, stdout_was_closed, survive_file_size_limit};
 pub use store::{Store, warnings};
 pub use umask::{clear_umask, own_umask, user_umask};
 pub use watch::{Interest, Noticed, Watch, wait};
