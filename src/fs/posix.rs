@@ -24,18 +24,38 @@ pub struct Posix {
     plain_rename: AtomicBool,
     /// Set once the kernel said that it does not know openat2(2) (before Linux 5.6, or a seccomp filter).
     no_openat2: AtomicBool,
+    /// Set once something was opened that is another user's.
+    shared: AtomicBool,
     random: Mutex<Random>,
 }
 
 const FILE: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 const DIR: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY);
 
+/// What was changed since it was last read gets another access time by the next read, and that is a write to its inode (mount(8),
+/// `relatime`): of everything here, with each claim. Nobody asks for these times.
+#[cfg(target_os = "linux")]
+const UNTOUCHED: OFlags = OFlags::NOATIME;
+#[cfg(not(target_os = "linux"))]
+const UNTOUCHED: OFlags = OFlags::empty();
+
 impl Posix {
+    /// Opens what is there, without a new access time where it is ours: else the kernel refuses that (open(2), EPERM).
+    fn open_untouched<F>(&self, open: impl Fn(OFlags) -> rustix::io::Result<F>) -> rustix::io::Result<F> {
+        if !self.shared.load(Ordering::Relaxed) {
+            match retry_on_intr(|| open(UNTOUCHED)) {
+                Err(Errno::PERM) => self.shared.store(true, Ordering::Relaxed),
+                opened => return opened,
+            }
+        }
+        retry_on_intr(|| open(OFlags::empty()))
+    }
+
     fn open_below(&self, at: &File, path: &Path) -> io::Result<File> {
         #[cfg(target_os = "linux")]
         if !self.no_openat2.load(Ordering::Relaxed) {
             let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-            match retry_on_intr(|| sys::openat2(at, path, DIR, Mode::empty(), resolve)) {
+            match self.open_untouched(|flags| sys::openat2(at, path, DIR | flags, Mode::empty(), resolve)) {
                 Err(Errno::NOSYS | Errno::PERM) => self.no_openat2.store(true, Ordering::Relaxed),
                 other => return Ok(File::from(other?)),
             }
@@ -43,7 +63,8 @@ impl Posix {
         let mut dir: Option<File> = None;
         for part in path {
             let parent = dir.as_ref().unwrap_or(at);
-            dir = Some(File::from(retry_on_intr(|| sys::openat(parent, part, DIR, Mode::empty()))?));
+            let open = |flags| sys::openat(parent, part, DIR | flags, Mode::empty());
+            dir = Some(File::from(self.open_untouched(open)?));
         }
         dir.ok_or_else(|| Errno::INVAL.into())
     }
@@ -109,7 +130,8 @@ impl Steps for Posix {
             Access::Write => OFlags::RDWR,
         };
         let at = at.file()?;
-        Ok(Handle::real(File::from(retry_on_intr(|| sys::openat(at, name, FILE | how, Mode::empty()))?)))
+        let open = |flags| sys::openat(at, name, FILE | how | flags, Mode::empty());
+        Ok(Handle::real(File::from(self.open_untouched(open)?)))
     }
 
     fn create(&self, at: &Handle, name: &OsStr, birth: Birth) -> io::Result<Handle> {
