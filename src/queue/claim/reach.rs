@@ -73,12 +73,12 @@ impl Queue {
         let single = scout.handfuls && lease == Lease::Live && most == 1;
         let handful = Some(handful(&message)).filter(|_| single && !expired && self.lets_wait()).unwrap_or(0);
         let in_hand = handful >= LIGHT;
-        // Of the last there is no more than a few are taken: others would stand idle meanwhile.
+        // Of the last there is no more than a few are taken, where the disk has room: others would stand idle meanwhile.
         let last = in_hand && many > 2 * FEW && !more && !self.more_to_come(dir, pack)?;
         if in_hand && (many > handful || last) && self.opened_handfuls(dir, pack, &message, handful, last)? {
             return Ok(Reached::Opened);
         }
-        let part = if in_hand && (2..=handful).contains(&many) && !last && intact() {
+        let part = if in_hand && (2..=handful).contains(&many) && intact() {
             Part::InHand
         } else if whole && !expired && many <= most && intact() {
             Part::Whole
