@@ -25,12 +25,17 @@ impl Ahead {
         };
         self.0 = Builder::new().name("ahead".into()).stack_size(256 << 10).spawn(opener).ok();
     }
+
+    /// Waits for its end.
+    pub fn finish(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
-        }
+        self.finish();
     }
 }

@@ -54,14 +54,19 @@ impl Worker<'_> {
         }
         self.pause_told = false;
         self.want();
-        self.scout.take_handfuls(self.takes_handfuls());
+        let handfuls = self.takes_handfuls();
+        if handfuls {
+            // What others are at is passed over, and this is ours: it comes in its order.
+            self.ahead.finish();
+        }
+        self.scout.take_handfuls(handfuls);
         self.noticed = Noticed::default();
         if glance {
             self.scout.glance();
         }
         match self.queue.claim(&mut self.scout, Lease::Live)? {
             Found::Claim(claim) => {
-                if self.options.batch.is_none() && self.scout.half_way() && !self.takes_handfuls() {
+                if self.options.batch.is_none() && self.scout.half_way() && !handfuls {
                     self.ahead.open(&self.queue);
                 }
                 self.queue.unless_paused(claim)
