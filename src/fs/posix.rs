@@ -24,7 +24,7 @@ pub struct Posix {
     plain_rename: AtomicBool,
     /// Set once the kernel said that it does not know openat2(2) (before Linux 5.6, or a seccomp filter).
     no_openat2: AtomicBool,
-    /// Set once something was opened that is another user's.
+    /// Set once the kernel refused O_NOATIME: something is another user's.
     shared: AtomicBool,
     random: Mutex<Random>,
 }

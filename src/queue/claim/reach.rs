@@ -71,8 +71,8 @@ impl Queue {
         // Each message is checked when it comes out: all of them only where they are claimed together.
         let intact = || message.packed(&pack.name).is_some_and(|packed| packed.bad().is_empty());
         let single = scout.handfuls && lease == Lease::Live && most == 1;
-        let handful = Some(handful(&message)).filter(|_| single && !expired && self.lets_wait()).unwrap_or(0);
-        let in_hand = handful >= LIGHT;
+        let handful = handful(&message);
+        let in_hand = single && !expired && handful >= LIGHT && self.lets_wait();
         // Of the last there is no more than a few are taken, where the disk has room: others would stand idle meanwhile.
         let last = in_hand && many > 2 * FEW && !more && !self.more_to_come(dir, pack)?;
         if in_hand && (many > handful || last) && self.opened_handfuls(dir, pack, &message, handful, last)? {
