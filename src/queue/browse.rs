@@ -1,13 +1,13 @@
 //! Looking without touching: the names in a queue, state by state, in delivery order. Opens nothing, locks nothing.
 
 mod one;
+mod ready;
 
 pub use one::Times;
 
 use super::Queue;
 use super::error::Result;
-use super::name::{self, ClaimedName, Id, Lease, Name, Priority, State, ready_priority};
-use super::pack::{Opened, opened};
+use super::name::{self, ClaimedName, Id, Lease, Name, State, ready_priority};
 use crate::fs::{Dir, Kind};
 use crate::time::Time;
 use std::collections::BinaryHeap;
@@ -120,91 +120,44 @@ impl Queue {
 
     /// [`Queue::each_file`], once in the program and not once for each who calls it: some 20 KB each.
     fn every_file(&self, state: State, order: Order, each: Each<'_>) -> Result<()> {
-        let tops = match state {
-            State::Ready => Priority::all().map(ready_priority).collect(),
-            _ => vec![state.word().into()],
-        };
-        // In `ready/` a ticket is no message: what it stands for is told with its group.
-        let mut each = |place: Place, dir: &Dir| match (state, place.name.ticket_of()) {
-            (State::Ready, Some(_)) => Ok(ControlFlow::Continue(())),
-            _ => each(place, dir),
-        };
-        if state == State::Claimed {
-            return self.every_claim(order, &mut each);
+        match state {
+            State::Ready => return self.every_ready(order, each),
+            State::Claimed => return self.every_claim(order, each),
+            State::Delayed | State::Dead | State::Done | State::Damaged => (),
         }
-        for top in tops {
-            let Some(top) = self.maybe_dir(&top)? else { continue };
+        if let Some(top) = self.maybe_dir(Path::new(state.word()))? {
             if state == State::Damaged {
-                let _ = self.each_in(state, order, &top, &mut each)?;
-                continue;
-            }
-            if order == Order::Any {
-                if self.every_unsorted_in(state, &top, &mut each)?.is_break() {
-                    return Ok(());
-                }
-                continue;
-            }
-            for (name, kind) in self.bucket_entries(&top)? {
-                let walked = match kind {
-                    Kind::Dir => match self.disk.open_dir(&top, &name) {
-                        Err(error) if error.missing() => continue,
-                        opened => self.each_in(state, order, &opened?, &mut each)?,
-                    },
-                    _ if state == State::Ready => match Place::parse_pack(&name) {
-                        Some(pack) => each(pack, &top)?,
-                        None => continue,
-                    },
-                    _ => continue,
-                };
-                if walked.is_break() {
-                    return Ok(());
+                let _ = self.each_in(state, order, &top, each)?;
+            } else {
+                for entry in self.bucket_entries(&top)? {
+                    if self.each_of_entry(state, order, &top, &entry, each)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
         }
-        if state == State::Ready {
-            let out = self.tickets_out()?;
-            if self.each_waiting(None, &out, &mut each)?.is_break() {
-                return Ok(());
-            }
-        }
-        self.each_opened(state, &mut each)
+        self.each_opened(state, each)
     }
 
-    /// What came out of a pack and is still on its way to where it belongs, for a moment, or since its opener was killed.
-    pub(super) fn each_opened(&self, state: State, each: Each<'_>) -> Result<()> {
-        let Some(tmp) = self.maybe_dir(Path::new(name::TMP))? else { return Ok(()) };
-        for (name, kind) in self.disk.names(&tmp)? {
-            let ours = name.to_str().filter(|name| kind == Kind::Dir && name::is_base32(name));
-            let Some(dir) = ours.map(|name| self.maybe_dir(&Path::new(name::TMP).join(name))).transpose()?.flatten()
-            else {
-                continue;
-            };
-            let Some(opened) = opened(self, &dir)? else { continue };
-            if self.each_shelved(state, &dir, each)?.is_break() {
-                return Ok(());
-            }
-            if let Opened::Left(pack) = opened
-                && pack.state == state
-                && each(pack, &dir)?.is_break()
-            {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn each_shelved(&self, state: State, dir: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
-        let shelf = match self.disk.open_dir(dir, state.word()) {
-            Err(error) if error.missing() => return Ok(ControlFlow::Continue(())),
-            shelf => shelf?,
-        };
-        self.each_sorted(&shelf, |file_name, kind| {
-            let pack = || Place::parse_pack(file_name).filter(|_| state == State::Ready);
-            match Place::parse(state, file_name).or_else(pack).filter(|_| kind == Kind::File) {
-                Some(place) => each(place, &shelf),
+    /// A bucket, or a pack where it can stand.
+    fn each_of_entry(
+        &self,
+        state: State,
+        order: Order,
+        top: &Dir,
+        (name, kind): &(String, Kind),
+        each: Each<'_>,
+    ) -> Result<ControlFlow<()>> {
+        match kind {
+            Kind::Dir => match self.disk.open_dir(top, name) {
+                Err(error) if error.missing() => Ok(ControlFlow::Continue(())),
+                opened => self.each_in(state, order, &opened?, each),
+            },
+            _ => match Place::parse_pack(name).filter(|_| state == State::Ready) {
+                Some(pack) => each(pack, top),
                 None => Ok(ControlFlow::Continue(())),
-            }
-        })
+            },
+        }
     }
 
     /// What stands in a list of buckets, oldest first: buckets, and in `ready/P` packs where buckets could stand.
@@ -235,35 +188,6 @@ impl Queue {
             Order::Delivery => self.every_sorted(dir, &mut each),
             Order::Any => self.every_unsorted(dir, &mut each),
         }
-    }
-
-    /// All of a list of buckets, its packs first.
-    fn every_unsorted_in(&self, state: State, top: &Dir, each: Each<'_>) -> Result<ControlFlow<()>> {
-        let mut buckets = Vec::new();
-        let packs = self.every_unsorted(top, &mut |name, kind| match kind {
-            Kind::Dir if name::Bucket::parse(name).is_some() => {
-                buckets.push(name.to_string());
-                Ok(ControlFlow::Continue(()))
-            }
-            Kind::File if state == State::Ready => match Place::parse_pack(name) {
-                Some(pack) => each(pack, top),
-                None => Ok(ControlFlow::Continue(())),
-            },
-            _ => Ok(ControlFlow::Continue(())),
-        })?;
-        if packs.is_break() {
-            return Ok(packs);
-        }
-        for bucket in buckets {
-            let dir = match self.disk.open_dir(top, &bucket) {
-                Err(error) if error.missing() => continue,
-                opened => opened?,
-            };
-            if self.each_in(state, Order::Any, &dir, each)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 
     fn every_unsorted(

@@ -7,7 +7,7 @@ use crate::queue::survey::Survey;
 use crate::queue::world::{PLAIN, Q, World, body_of, claim_one};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
-use mq::queue::name::{Lease, State};
+use mq::queue::name::{Id, Lease, State};
 use mq::queue::{Claim, Found, Queue, Repair, Scout};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -232,6 +232,59 @@ fn a_pack_where_none_belongs_is_found_by_fsck_and_holds_up_nobody() {
 }
 
 /// Between the list of what is ready and that of what crashes left, somebody else brings a pack home.
+/// Somebody lists what is ready, and a pack that was being opened comes home before any of his steps. How much he sees at least.
+fn list_everywhere(world: &World) -> usize {
+    let all: BTreeSet<_> = ready(&world.open()).into_iter().collect();
+    let mut least = all.len();
+    for n in 1.. {
+        let world = world.fork();
+        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
+        let other = world.open();
+        let disk = Disk::new(steps.meanwhile(n, move || {
+            other.recover().expect("a recovery");
+        }));
+        let listed = ready(&open(&disk).unwrap());
+        let seen: BTreeSet<_> = listed.iter().copied().collect();
+        assert_eq!(listed.len(), seen.len(), "twice, home before step {n}:\n{}", tape.trace());
+        assert!(seen.is_subset(&all), "{seen:?} of {all:?}");
+        least = least.min(seen.len());
+        if tape.steps() < n {
+            break;
+        }
+    }
+    least
+}
+
+fn ready(queue: &Queue) -> Vec<Id> {
+    let mut ids = Vec::new();
+    queue
+        .each_place(State::Ready, |place, _| {
+            ids.push(place.id());
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    ids
+}
+
+#[test]
+fn whoever_lists_while_a_pack_comes_home_sees_all_of_it() {
+    for (mut world, others) in [(World::empty(PLAIN, 1), 0), (World::new(PLAIN, 1), 2)] {
+        half_opened(&mut world);
+        assert_eq!(list_everywhere(&world), COUNT as usize + others);
+    }
+}
+
+/// Its bucket is there and was read before; then all is read again.
+#[test]
+fn whoever_lists_nothing_while_a_pack_comes_home_looks_again() {
+    let mut world = World::empty(PLAIN, 1);
+    half_opened(&mut world);
+    let files = world.machine.files(Q);
+    let spent = files.iter().find_map(|path| path.rsplit_once("/spent-")).expect("a pack that was opened").1;
+    world.machine.mkdir(format!("{Q}/ready/7/{}", &spent[17..33]));
+    assert_eq!(list_everywhere(&world), COUNT as usize);
+}
+
 #[test]
 fn whoever_looks_while_a_pack_comes_home_finds_it() {
     let mut world = World::empty(PLAIN, 1);
