@@ -4,6 +4,7 @@
 //! A crash before `commit` leaves nothing sent, and recovery deletes the directory; a crash after it leaves everything
 //! sent, and recovery finishes the renames in order.
 
+mod behind;
 mod part;
 mod roll;
 
@@ -19,6 +20,7 @@ use super::pack::{self, Builder};
 use super::send::{Writing, same_dir};
 use super::{Queue, Sync};
 use crate::fs::{Dir, File};
+use behind::{Behind, Whole};
 use std::ops::RangeInclusive;
 
 /// Messages that are being written. Dropping it takes them back.
@@ -37,6 +39,7 @@ pub struct Batch<'q> {
     /// What will be a pack, if enough comes; and what its messages have in common.
     gathered: Builder,
     common: Option<Envelope>,
+    behind: Behind,
     /// So many messages make a pack, at least and at most.
     packs: RangeInclusive<u32>,
     /// Of the files, as far as they are written.
@@ -71,6 +74,7 @@ impl Queue {
             open: Open::None,
             gathered: Builder::default(),
             common: None,
+            behind: Behind::default(),
             packs: pack::PACK_LEAST..=pack::PACK_MOST,
             bytes: 0,
             gauge: Gauge::default(),
@@ -210,6 +214,18 @@ impl Batch<'_> {
         }
     }
 
+    /// Adds the lines that these bytes begin with, each whole and with its newline, as messages like the last one, which is whole as
+    /// well. Comes back with how many bytes they are, and how many lines: of the first one that is not taken, if it is none at all,
+    /// nothing is said but that it is to be begun by itself.
+    pub fn lines(&mut self, bytes: &[u8]) -> (usize, u32) {
+        if !matches!(self.open, Open::Gathered) || !Gauge::is_free(self.queue) {
+            return (0, 0);
+        }
+        let (taken, lines) = self.gathered.lines(bytes, *self.packs.end());
+        self.count += lines;
+        (taken, lines)
+    }
+
     fn end(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.open, Open::None) {
             Open::None => Ok(()),
@@ -251,19 +267,16 @@ impl Batch<'_> {
             pack: Some(self.gathered.len()),
         };
         self.queue.keep_reserve()?;
-        let start = self.gathered.start(&envelope, &Uid::new(disk.random()?), now.rfc3339(), 0)?;
+        let line = self.gathered.line(&envelope, &Uid::new(disk.random()?), now.rfc3339(), 0)?;
         // What comes after it comes after it, so not into a shard from before.
         self.shard = None;
         let part = Part { number: self.next_entry()?, ..part };
         let file = disk.create(&self.dir, part.to_string(), self.queue.file_birth())?;
-        // In two writes, since its rest may be megabytes. What a crash leaves of it has no `commit` beside it.
-        disk.write_all(&file, &start, 0)?;
-        disk.write_all(&file, self.gathered.rest(), start.len() as u64)?;
-        if self.queue.settings.sync() != Sync::None {
-            disk.begin_flush(&file);
-        }
-        self.bytes += (start.len() + self.gathered.rest().len()) as u64;
-        self.gathered.clear();
+        let gathered = std::mem::take(&mut self.gathered);
+        let flushed = self.queue.settings.sync() != Sync::None;
+        let written = self.behind.write(Whole { disk: disk.clone(), file, line, gathered, flushed })?;
+        self.gathered = written.room;
+        self.bytes += written.length;
         Ok(())
     }
 
@@ -274,6 +287,8 @@ impl Batch<'_> {
     pub fn publish(mut self, mut each: impl FnMut(Id)) -> Result<Option<Error>> {
         self.end()?;
         self.flush_gathered()?;
+        // All is written before the commit says so.
+        self.bytes += self.behind.finish()?.length;
         let (queue, disk) = (self.queue, &self.queue.disk);
         self.shard = None;
         // The commit is there before the lock of `seq` is given up, so that whoever counts the queue meanwhile counts this.
@@ -304,6 +319,7 @@ fn packable(envelope: &Envelope) -> bool {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if !self.committed {
+            let _ = self.behind.finish();
             let _ = self.queue.delete_batch(&self.tmp, &self.name, &self.dir);
         }
     }

@@ -51,6 +51,11 @@ impl Gauge {
         if self.bytes >= LOOK_BYTES { self.look(queue, by) } else { Ok(()) }
     }
 
+    /// Whether there are no limits to which messages are held while they are written.
+    pub fn is_free(queue: &Queue) -> bool {
+        queue.settings.max_body().is_none() && queue.settings.min_free().is_none()
+    }
+
     fn look(&mut self, queue: &Queue, wanted: u64) -> Result<()> {
         (self.bytes, self.files, self.looked) = (0, 0, true);
         let Some(room) = queue.settings.min_free() else { return Ok(()) };

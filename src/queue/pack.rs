@@ -14,19 +14,21 @@
 //! that was divided.
 
 mod ahead;
+mod gather;
 mod home;
 mod open;
 mod part;
 mod settle;
 mod unpacked;
 
+pub(super) use gather::Builder;
 pub(super) use home::{Opened, opened};
 pub(super) use open::HeldPack;
 pub(super) use part::{FEW, HANDFUL};
 pub use settle::Ending;
 
 use super::checksum::Sum;
-use super::digits::{digits, fill};
+use super::digits::digits;
 use super::envelope::Envelope;
 use super::error::{Error, Result};
 use super::header::{self, Header, Line, Start, Uid};
@@ -52,90 +54,6 @@ pub(super) const SIZE_MAX: u64 = 64 << 20;
 const ENTRY: usize = 23;
 /// How much of an entry its checksum covers.
 const PLACE: usize = 14;
-
-/// A pack that is being gathered.
-#[derive(Debug, Default)]
-pub(super) struct Builder {
-    /// Where each body ends.
-    ends: Vec<usize>,
-    bodies: Vec<u8>,
-}
-
-impl Builder {
-    pub fn len(&self) -> u32 {
-        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    pub fn is_full(&self, most: u32) -> bool {
-        self.len() >= most || self.bodies.len() >= MOST_BYTES
-    }
-
-    /// Adds to the body at hand.
-    pub fn write(&mut self, bytes: &[u8]) {
-        self.bodies.extend_from_slice(bytes);
-    }
-
-    /// The body at hand is whole.
-    pub fn end(&mut self) {
-        self.ends.push(self.bodies.len());
-    }
-
-    /// How long the body at hand is so far.
-    pub fn open(&self) -> usize {
-        self.bodies.len() - self.ends.last().copied().unwrap_or(0)
-    }
-
-    /// Takes out the body at hand: it is too long for a pack.
-    pub fn take_open(&mut self) -> Vec<u8> {
-        self.bodies.split_off(self.ends.last().copied().unwrap_or(0))
-    }
-
-    pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bodies[start..end])
-    }
-
-    pub fn clear(&mut self) {
-        self.ends.clear();
-        self.bodies.clear();
-    }
-
-    /// The header line and the table, which the bodies follow.
-    pub fn start(&self, envelope: &Envelope, uid: &Uid, sent_at: String, first: u32) -> Result<Vec<u8>> {
-        let pack = Some((self.len(), first));
-        let line = Line::with(envelope, uid, sent_at, pack).map_err(|why| Error::Refused { why })?;
-        let size = table_length(self.len()) + self.bodies.len();
-        let mut start = line.seal(size as u64, &Sum::new());
-        start.reserve(table_length(self.len()));
-        let mut at = 0;
-        for body in self.bodies() {
-            push_entry(&mut start, at, body);
-            at += body.len();
-        }
-        Ok(start)
-    }
-
-    /// All bodies, as they follow the table.
-    pub fn rest(&self) -> &[u8] {
-        &self.bodies
-    }
-}
-
-/// One line of the table.
-fn push_entry(table: &mut Vec<u8>, at: usize, body: &[u8]) {
-    let mut entry = *b"ooooooo lllll cccccccc\n";
-    fill(&mut entry[..7], at as u64);
-    fill(&mut entry[8..13], body.len() as u64);
-    let mut sum = Sum::new();
-    sum.update(&entry[..PLACE]);
-    sum.update(body);
-    entry[PLACE..PLACE + 8].copy_from_slice(&sum.digits());
-    table.extend_from_slice(&entry);
-}
 
 /// Where an entry says that a body is, after the table; `None` for one that says nothing.
 fn read_entry(line: &[u8]) -> Option<Range<usize>> {
@@ -322,13 +240,14 @@ mod tests {
 
     fn built(bodies: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
         let mut builder = Builder::default();
-        let mut table = Vec::new();
         for body in bodies {
-            push_entry(&mut table, builder.bodies.len(), body);
             builder.write(body);
             builder.end();
         }
-        (table, builder.bodies)
+        let line = builder.line(&Envelope::default(), &Uid::new([3; 16]), String::new(), 0).unwrap();
+        let start = builder.start_with(line);
+        let table = start.len() - table_length(builder.len());
+        (start[table..].to_vec(), builder.rest().to_vec())
     }
 
     fn header(count: u32) -> Header {

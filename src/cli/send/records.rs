@@ -114,7 +114,18 @@ impl<'a> Sender<'a> {
 
     fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         let end = if self.framing == Framing::Null { b'\0' } else { b'\n' };
+        let ends_as_it_came = self.framing == Framing::Lines(Newline::Added);
         while !bytes.is_empty() {
+            if let (true, Open::No, None, Some((batch, _))) =
+                (ends_as_it_came, &self.open, self.args.flush, &mut self.batch)
+            {
+                let (taken, lines) = batch.lines(bytes);
+                self.record += u64::from(lines);
+                bytes = &bytes[taken..];
+                if bytes.is_empty() {
+                    break;
+                }
+            }
             let (piece, ended) = match memchr::memchr(end, bytes) {
                 Some(at) => (&bytes[..at], true),
                 None => (bytes, false),
@@ -125,7 +136,6 @@ impl<'a> Sender<'a> {
                 self.json_piece(piece, ended)?;
                 continue;
             }
-            let ends_as_it_came = self.framing == Framing::Lines(Newline::Added);
             let begins = self.open == Open::No;
             let envelope = self.envelope;
             let batch = self.batch()?;

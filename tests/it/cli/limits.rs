@@ -30,7 +30,10 @@ fn a_body_that_is_too_large_is_refused_whole() {
     let large = vec![b'x'; 1025];
     sandbox.mq_stdin(["send", "jobs"], &large).code(5).says("max_body").says("1024").says("hint: mq config");
     sandbox.mq_stdin(["send", "jobs"], &large[1..]).ok();
-    sandbox.mq_stdin(["send", "jobs", "--lines"], [b"small\n", &large[..]].concat()).code(5).says("max_body");
+    for end in [&b""[..], b"\n", b"\nsmall\n"] {
+        let lines = [b"small\n", &large[..], end].concat();
+        sandbox.mq_stdin(["send", "jobs", "--lines"], lines).code(5).says("max_body");
+    }
     sandbox.mq(["send", "jobs", "a", std::str::from_utf8(&large).unwrap()]).code(5);
     assert_eq!(stats(&sandbox, "ready"), 1);
     nothing_is_left_behind(&sandbox);

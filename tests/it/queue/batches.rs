@@ -197,3 +197,79 @@ fn what_is_foreign_in_a_batch_stays_and_stops_nobody() {
         assert_eq!(world.machine.files(&dir), if committed { &left[..1] } else { &left[..] });
     }
 }
+
+/// However they come in, in pieces and of any length: the same packs, with the same messages.
+#[test]
+fn lines_that_are_taken_together_are_the_messages_that_they_would_be_one_by_one() {
+    let long = "x".repeat(70_000);
+    let texts = ["a\n", "", "\n", "\n\n\n", "a\nbb\nccc\n", "a\nbb\nc", "a\nb\nc\nd\ne\nf\ng\nh\n"];
+    let texts = texts.map(str::to_string).into_iter().chain([format!("a\n{long}\nb\nc\n"), format!("{long}\na\nb\n")]);
+    for text in texts {
+        for most in [2, 3, 100] {
+            let (one_by_one, together) = (world(&[]), world(&[]));
+            for (world, at_once) in [(&one_by_one, false), (&together, true)] {
+                let queue = world.open();
+                let mut batch = queue.batch().unwrap().packing(2, most);
+                let mut rest = text.as_bytes();
+                while !rest.is_empty() {
+                    let end = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1);
+                    let (line, after) = rest.split_at(end);
+                    batch.begin(&Envelope::default()).unwrap();
+                    batch.write(line).unwrap();
+                    rest = after;
+                    if at_once && line.ends_with(b"\n") {
+                        let (taken, lines) = batch.lines(rest);
+                        assert_eq!(rest[..taken].iter().filter(|&&byte| byte == b'\n').count(), lines as usize);
+                        rest = &rest[taken..];
+                    }
+                }
+                assert!(batch.publish(|_| ()).unwrap().is_none());
+            }
+            let shape = |world: &World| {
+                let counts = files(&world.machine).into_iter().map(|path| path.rsplit('-').next().map(str::to_string));
+                counts.filter(|count| count.as_ref().is_some_and(|count| count.starts_with('n'))).collect::<Vec<_>>()
+            };
+            assert_eq!(shape(&together), shape(&one_by_one), "{:.20?} in packs of {most}", text);
+            assert_eq!(drain(&together.open()), drain(&one_by_one.open()), "{:.20?} in packs of {most}", text);
+        }
+    }
+}
+
+/// Of which two packs are written on a second thread, and a third one, if there is one, is not.
+#[test]
+fn whatever_fails_or_ends_a_large_batch_is_sent_whole_or_not_at_all() {
+    const STEPS: u64 = 150;
+    let bodies: Vec<String> = (0..40).map(|number| format!("{number} {}", "x".repeat(60_000))).collect();
+    let mut prepared = world(&[]);
+    super::packs::reserved(&mut prepared);
+    for (bodies, n) in [&bodies[..36], &bodies].into_iter().flat_map(|bodies| (1..=STEPS).map(move |n| (bodies, n))) {
+        for plan in [Plan::FailOnce(n, Errno::NOSPC), Plan::FailAlikeFrom(n, Errno::IO), Plan::StopBefore(n)] {
+            let world = prepared.fork();
+            let (disk, tape) = world.injected(plan);
+            let sent = send_large(&disk, bodies);
+            assert!(n < STEPS || !tape.struck(), "there are more steps:\n{}", tape.trace());
+            drop(disk);
+            let queue = world.open();
+            queue.recover().unwrap();
+            let there = drain(&queue);
+            let killed = matches!(plan, Plan::StopBefore(_));
+            assert!(
+                there == bodies || ((sent.is_err() || killed) && there.is_empty()),
+                "{} with {plan:?}",
+                there.len()
+            );
+            assert!(killed || sent.is_err() == there.is_empty(), "{sent:?} with {plan:?}\n{}", tape.trace());
+            assert_eq!(world.machine.files(format!("{Q}/tmp")), [""; 0], "{plan:?}");
+        }
+    }
+}
+
+fn send_large(disk: &Disk, bodies: &[String]) -> Result<Option<Error>> {
+    let queue = Queue::open(disk, Path::new(Q))?;
+    let mut batch = queue.batch()?.packing(2, 18);
+    for body in bodies {
+        batch.begin(&Envelope::default())?;
+        batch.write(body.as_bytes())?;
+    }
+    batch.publish(|_| ())
+}
