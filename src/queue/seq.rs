@@ -183,12 +183,22 @@ pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
 /// Whether `seq` is behind the names, garbage or missing: for fsck, which gives the greatest id it saw.
 pub(super) fn behind(queue: &Queue, greatest: Option<Id>) -> Result<Option<&'static str>> {
     Ok(match peek(queue)? {
+        // Made by the first send, which may have been killed before it wrote into it.
+        None if greatest.is_none() && unwritten(queue)? => None,
         None => Some("seq does not check: it is made anew at the next send"),
         Some(contents) if greatest.is_some_and(|id| id.0 > contents.last) => {
             Some("seq is behind the greatest id in the queue: the next send would have found an id taken")
         }
         Some(_) => None,
     })
+}
+
+/// Whether it is not there, or empty.
+fn unwritten(queue: &Queue) -> Result<bool> {
+    match queue.disk.stat_at(&queue.dir, name::SEQ) {
+        Err(error) if error.missing() => Ok(true),
+        stat => Ok(stat?.size == 0),
+    }
 }
 
 /// Whether the machine was started since `seq` was written last: what renames left in two directories is then looked at by

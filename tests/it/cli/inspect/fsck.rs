@@ -268,6 +268,19 @@ fn seq_is_made_anew() {
 }
 
 #[test]
+fn a_queue_to_which_nothing_was_sent_is_well() {
+    let sandbox = Sandbox::new();
+    sandbox.mq(["create", "jobs"]).ok();
+    sandbox.mq(["fsck", "jobs"]).code(0).prints("");
+    // Whoever was the first to send was killed when he had made it.
+    let seq = sandbox.queue("jobs").join("seq");
+    fs::write(&seq, "").unwrap();
+    sandbox.mq(["fsck", "jobs"]).code(0).prints("");
+    fs::write(&seq, "garbage").unwrap();
+    mended(&sandbox, "seq", &seq);
+}
+
+#[test]
 fn a_damaged_queue_file_stops_with_its_path() {
     let (sandbox, ..) = one();
     let path = sandbox.queue("jobs").join("queue.json");
