@@ -128,6 +128,10 @@ impl Queue {
         if let Some(top) = self.maybe_dir(Path::new(state.word()))? {
             if state == State::Damaged {
                 let _ = self.each_in(state, order, &top, each)?;
+            } else if order == Order::Any {
+                if self.every_unsorted_in(state, &top, &mut |_, _| (), each)?.is_break() {
+                    return Ok(());
+                }
             } else {
                 for entry in self.bucket_entries(&top)? {
                     if self.each_of_entry(state, order, &top, &entry, each)?.is_break() {
@@ -188,6 +192,41 @@ impl Queue {
             Order::Delivery => self.every_sorted(dir, &mut each),
             Order::Any => self.every_unsorted(dir, &mut each),
         }
+    }
+
+    /// All of a list of buckets, its packs first. `met` is told the entries.
+    fn every_unsorted_in(
+        &self,
+        state: State,
+        top: &Dir,
+        met: &mut dyn FnMut(&str, Kind),
+        each: Each<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let mut buckets = Vec::new();
+        let packs = self.every_unsorted(top, &mut |name, kind| match kind {
+            Kind::Dir if name::Bucket::parse(name).is_some() => {
+                met(name, kind);
+                buckets.push(name.to_string());
+                Ok(ControlFlow::Continue(()))
+            }
+            Kind::File if state == State::Ready => match Place::parse_pack(name) {
+                Some(pack) => {
+                    met(name, kind);
+                    each(pack, top)
+                }
+                None => Ok(ControlFlow::Continue(())),
+            },
+            _ => Ok(ControlFlow::Continue(())),
+        })?;
+        if packs.is_break() {
+            return Ok(packs);
+        }
+        for bucket in buckets {
+            if self.each_of_entry(state, Order::Any, top, &(bucket, Kind::Dir), each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn every_unsorted(

@@ -2,11 +2,12 @@
 //! read would stand in neither.
 
 use super::{Each, Order, Place};
-use crate::fs::{Dir, Kind};
+use crate::fs::{Dir, Disk, Kind};
 use crate::queue::Queue;
 use crate::queue::error::Result;
-use crate::queue::name::{self, Bucket, Id, Name, Priority, RESERVE, State, ready_priority};
+use crate::queue::name::{self, Bucket, Id, Name, PRIORITIES, Priority, RESERVE, State, ready_priority};
 use crate::queue::pack::{self, Opened, opened};
+use crate::time::Time;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,38 +16,78 @@ use std::path::Path;
 /// So often the lists of buckets are read at most: what comes while the last of them is gone through is younger than the look.
 const LOOKS: usize = 4;
 
-/// The entries of the lists of buckets that were seen, and what of them was still in `tmp/`: ids, each with the one after the last
-/// that follows it without a gap.
+/// What was seen so far.
 #[derive(Default)]
-struct Seen(BTreeMap<Id, Id>);
+struct Seen {
+    /// When each list of buckets was changed last before it was read, by priority, where the next change would show.
+    modified: [Option<Time>; PRIORITIES as usize],
+    /// In this look: their entries, and what was still in `tmp/`.
+    entries: Vec<(String, Kind)>,
+    opened: Vec<Name>,
+    /// In those before; and what of that was asked for, as ids, each with the one after the last that follows it without a gap.
+    before: (Vec<(String, Kind)>, Vec<Name>),
+    ids: BTreeMap<Id, Id>,
+}
 
 impl Seen {
-    fn has(&self, first: Id) -> bool {
-        self.0.range(..=first).next_back().is_some_and(|(_, &end)| first < end)
+    /// Whether a list may have changed since it was asked for the last time.
+    fn changed(&mut self, priority: Priority, disk: &Disk, top: &Dir) -> Result<bool> {
+        let modified = disk.stat_dir(top)?.modified;
+        let settled = disk.settled(modified).then_some(modified);
+        let before = std::mem::replace(&mut self.modified[usize::from(priority.level())], settled);
+        Ok(before != Some(modified))
+    }
+
+    fn has_entry(&mut self, entry: &(String, Kind)) -> bool {
+        match Name::parse(&entry.0) {
+            Some(pack) => self.has(pack.id),
+            None => Bucket::parse(&entry.0).is_none_or(|bucket| self.has(bucket.0)),
+        }
+    }
+
+    /// A message comes home to its bucket.
+    fn has_opened(&mut self, name: &Name) -> bool {
+        self.has(if name.pack.is_some() { name.id } else { name.bucket.0 })
+    }
+
+    fn has(&mut self, first: Id) -> bool {
+        self.sum_up();
+        self.ids.range(..=first).next_back().is_some_and(|(_, &end)| first < end)
+    }
+
+    /// The next look begins.
+    fn turn(&mut self) {
+        self.before.0.append(&mut self.entries);
+        self.before.1.append(&mut self.opened);
+    }
+
+    fn sum_up(&mut self) {
+        for (text, _) in std::mem::take(&mut self.before.0) {
+            match Name::parse(&text) {
+                Some(pack) => self.add_pack(&pack),
+                None => Bucket::parse(&text).into_iter().for_each(|Bucket(first)| self.add(first, first.after(1))),
+            }
+        }
+        for name in std::mem::take(&mut self.before.1) {
+            match name.pack {
+                Some(_) => self.add_pack(&name),
+                None => self.add(name.bucket.0, name.bucket.0.after(1)),
+            }
+        }
+    }
+
+    /// With each bucket into which it can be opened.
+    fn add_pack(&mut self, name: &Name) {
+        self.add(pack::bucket(name, name.window().start).0, name.id.after(name.count()));
     }
 
     fn add(&mut self, mut from: Id, mut end: Id) {
-        while let Some((&other, &its_end)) = self.0.range(..=end).next_back().filter(|(_, its_end)| **its_end >= from) {
+        while let Some((&other, &its_end)) = self.ids.range(..=end).next_back().filter(|(_, its_end)| **its_end >= from)
+        {
             (from, end) = (from.min(other), end.max(its_end));
-            self.0.remove(&other);
+            self.ids.remove(&other);
         }
-        self.0.insert(from, end);
-    }
-
-    /// A bucket, or a pack and each bucket into which it can be opened.
-    fn entry(&mut self, name: &Name) {
-        match name.pack {
-            Some(count) => self.add(pack::bucket(name, name.window().start).0, name.id.after(count)),
-            None => self.add(name.bucket.0, name.bucket.0.after(1)),
-        }
-    }
-}
-
-/// The first id of an entry of a list of buckets.
-fn first_of(entry: &(String, Kind)) -> Option<Id> {
-    match entry.1 {
-        Kind::Dir => Bucket::parse(&entry.0).map(|Bucket(first)| first),
-        _ => Name::parse(&entry.0).map(|name| name.id),
+        self.ids.insert(from, end);
     }
 }
 
@@ -65,10 +106,21 @@ impl Queue {
         };
         for look in 0..LOOKS {
             let mut came = false;
-            for priority in Priority::all() {
+            let there = self.priorities_there()?;
+            for priority in Priority::all().filter(|priority| there[usize::from(priority.level())]) {
                 let Some(top) = self.maybe_dir(&ready_priority(priority))? else { continue };
+                if !seen.changed(priority, &self.disk, &top)? && any.get() {
+                    continue;
+                }
+                if order == Order::Any && look == 0 {
+                    let met = &mut |name: &str, kind| seen.entries.push((name.to_string(), kind));
+                    if self.every_unsorted_in(State::Ready, &top, met, each)?.is_break() {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 for entry in self.bucket_entries(&top)? {
-                    let known = look > 0 && first_of(&entry).is_none_or(|first| seen.has(first));
+                    let known = look > 0 && seen.has_entry(&entry);
                     if known && any.get() {
                         continue;
                     }
@@ -76,11 +128,7 @@ impl Queue {
                     if self.each_of_entry(State::Ready, order, &top, &entry, each)?.is_break() {
                         return Ok(());
                     }
-                    match (Name::parse(&entry.0), first_of(&entry)) {
-                        (Some(pack), _) => seen.entry(&pack),
-                        (None, Some(first)) => seen.add(first, first.after(1)),
-                        (None, None) => (),
-                    }
+                    seen.entries.push(entry);
                 }
             }
             if look == 0 {
@@ -89,28 +137,22 @@ impl Queue {
                     return Ok(());
                 }
             }
-            let (mut ended, mut opened) = (false, Vec::new());
+            let mut ended = false;
             self.each_opened(State::Ready, &mut |place, dir| {
-                let first = if place.name.pack.is_some() { place.id() } else { place.name.bucket.0 };
-                if look > 0 && any.get() && seen.has(first) {
+                if look > 0 && any.get() && seen.has_opened(&place.name) {
                     return Ok(ControlFlow::Continue(()));
                 }
-                if opened.last().is_none_or(|last: &Name| last.bucket != place.name.bucket || place.name.pack.is_some())
-                {
-                    opened.push(place.name.clone());
-                }
+                seen.opened.push(place.name.clone());
                 let flow = each(place, dir)?;
                 ended = flow.is_break();
                 Ok(flow)
             })?;
-            if ended {
-                return Ok(());
-            }
-            opened.iter().for_each(|name| seen.entry(name));
+            let over = look > 0 && !came && seen.opened.is_empty();
             // Where there has never been a pack nothing can have come home.
-            if (look > 0 && !came && opened.is_empty()) || self.maybe_dir(Path::new(RESERVE))?.is_none() {
+            if ended || over || self.maybe_dir(Path::new(RESERVE))?.is_none() {
                 break;
             }
+            seen.turn();
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ impl Queue {
     }
 
     /// By level: the priorities that have a directory. Most queues use one of ten.
-    pub(super) fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
+    pub(in crate::queue) fn priorities_there(&self) -> Result<[bool; PRIORITIES as usize]> {
         let mut there = [false; PRIORITIES as usize];
         if let Some(ready) = self.maybe_dir(Path::new(State::Ready.word()))? {
             self.disk.list(&ready, |name, _| {
