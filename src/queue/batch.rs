@@ -215,8 +215,8 @@ impl Batch<'_> {
     }
 
     /// Adds the lines that these bytes begin with, each whole and with its newline, as messages like the last one, which is whole as
-    /// well. Comes back with how many bytes they are, and how many lines: of the first one that is not taken, if it is none at all,
-    /// nothing is said but that it is to be begun by itself.
+    /// well: as many as can be taken together, which may be none. Comes back with how many bytes and how many lines they are; the
+    /// next one is to be begun by itself.
     pub fn lines(&mut self, bytes: &[u8]) -> (usize, u32) {
         if !matches!(self.open, Open::Gathered) || !Gauge::is_free(self.queue) {
             return (0, 0);

@@ -180,7 +180,7 @@ pub(super) fn last(queue: &Queue) -> Result<Option<Id>> {
     Ok((last > Time::default()).then_some(Id(last)))
 }
 
-/// Whether `seq` is behind the names, garbage or missing: for fsck, which gives the greatest id it saw.
+/// Whether `seq` is behind the names, garbage, or missing where there are any: for fsck, which gives the greatest id it saw.
 pub(super) fn behind(queue: &Queue, greatest: Option<Id>) -> Result<Option<&'static str>> {
     Ok(match peek(queue)? {
         // Made by the first send, which may have been killed before it wrote into it.

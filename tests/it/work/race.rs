@@ -45,7 +45,7 @@ fn workers_that_are_killed_at_random_lose_nothing() {
             let _ = kill_process(rustix::process::Pid::from_child(&worker.0), Signal::KILL);
             kills += 1;
         }
-        // While the only pack is being opened nothing may be listed for a moment.
+        // What comes back from a worker who was killed may be listed in neither state, if it does so between the two lists.
         let done: BTreeSet<String> = written(&sandbox, "log").lines().map(str::to_string).collect();
         done.len() >= ids.len() && states(&sandbox, "jobs").is_empty()
     });

@@ -231,10 +231,8 @@ fn a_pack_where_none_belongs_is_found_by_fsck_and_holds_up_nobody() {
     assert!(!fsck(&queue, Repair::Report).unwrap().is_empty());
 }
 
-/// Between the list of what is ready and that of what crashes left, somebody else brings a pack home.
-/// Somebody looks at what is ready, and a pack that was being opened comes home before any of his steps. How much he sees at least.
-fn look_everywhere(world: &World, look: fn(&Queue) -> usize) -> usize {
-    let mut least = usize::MAX;
+/// Somebody looks, and before each of his steps in turn somebody else brings a pack home that was being opened.
+fn home_before_each_step(world: &World, mut look: impl FnMut(&Queue, &dyn Fn() -> String)) {
     for n in 1.. {
         let world = world.fork();
         let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
@@ -242,11 +240,17 @@ fn look_everywhere(world: &World, look: fn(&Queue) -> usize) -> usize {
         let disk = Disk::new(steps.meanwhile(n, move || {
             other.recover().expect("a recovery");
         }));
-        least = least.min(look(&open(&disk).unwrap()));
+        look(&open(&disk).unwrap(), &|| format!("home before step {n}:\n{}", tape.trace()));
         if tape.steps() < n {
             break;
         }
     }
+}
+
+/// How much of what is ready is seen at least.
+fn least(world: &World, look: fn(&Queue) -> usize) -> usize {
+    let mut least = usize::MAX;
+    home_before_each_step(world, |queue, _| least = least.min(look(queue)));
     least
 }
 
@@ -275,8 +279,8 @@ fn ready(queue: &Queue) -> Vec<Id> {
 fn whoever_lists_while_a_pack_comes_home_sees_all_of_it() {
     for (mut world, others) in [(World::empty(PLAIN, 1), 0), (World::new(PLAIN, 1), 2)] {
         half_opened(&mut world);
-        assert_eq!(look_everywhere(&world, listed), COUNT as usize + others);
-        assert_eq!(look_everywhere(&world, counted), COUNT as usize + others);
+        assert_eq!(least(&world, listed), COUNT as usize + others);
+        assert_eq!(least(&world, counted), COUNT as usize + others);
     }
 }
 
@@ -288,27 +292,18 @@ fn whoever_lists_nothing_while_a_pack_comes_home_looks_again() {
     let files = world.machine.files(Q);
     let spent = files.iter().find_map(|path| path.rsplit_once("/spent-")).expect("a pack that was opened").1;
     world.machine.mkdir(format!("{Q}/ready/7/{}", &spent[17..33]));
-    assert_eq!(look_everywhere(&world, listed), COUNT as usize);
-    assert_eq!(look_everywhere(&world, counted), COUNT as usize);
+    assert_eq!(least(&world, listed), COUNT as usize);
+    assert_eq!(least(&world, counted), COUNT as usize);
 }
 
 #[test]
 fn whoever_looks_while_a_pack_comes_home_finds_it() {
     let mut world = World::empty(PLAIN, 1);
     half_opened(&mut world);
-    for n in 1.. {
-        let world = world.fork();
-        let (steps, tape) = Injected::new(world.machine.process(), Plan::Healthy);
-        let other = world.open();
-        let disk = Disk::new(steps.meanwhile(n, move || {
-            other.recover().expect("a recovery");
-        }));
-        let found = open(&disk).unwrap().claim(&mut Scout::new(), Lease::Live).unwrap();
-        assert!(matches!(found, Found::Claim(_)), "{found:?}, home before step {n}:\n{}", tape.trace());
-        if tape.steps() < n {
-            break;
-        }
-    }
+    home_before_each_step(&world, |queue, told| {
+        let found = queue.claim(&mut Scout::new(), Lease::Live).unwrap();
+        assert!(matches!(found, Found::Claim(_)), "{found:?}, {}", told());
+    });
 }
 
 /// A pack that is swapped for something else in the moment in which it is reached is left alone, and holds up nobody.
