@@ -29,8 +29,8 @@ pub struct Claim {
     grip: Grip,
     /// Where the message is one of a group: then `name` is that of the ticket.
     ticket: Option<Ticket>,
-    /// `name` is that of a pack, and only its first message is ours: there was no room to take it out.
-    pub(super) front: bool,
+    /// `name` is that of a pack, and only its first messages are ours, so many: there was no room to take them out.
+    pub(super) front: Option<u32>,
     /// What of that pack waits for us.
     behind: Option<Box<behind::Behind>>,
 }
@@ -90,17 +90,23 @@ pub enum Settled {
 
 impl Claim {
     pub(super) fn new(name: ClaimedName, message: Message, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: None, front: false, behind: None }
+        Claim { name, message, started, grip: Grip::Ours, ticket: None, front: None, behind: None }
     }
 
     /// The first message of a pack that is claimed with the pack around it.
     pub(super) fn front(name: ClaimedName, pack: Message, started: Time) -> Result<Claim> {
         let message = pack.unpacked(name.name.window().start)?;
-        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true, behind: None })
+        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: Some(1), behind: None })
+    }
+
+    /// So many of the first messages of a pack that is claimed with them, and was found whole.
+    pub(super) fn fronts(name: ClaimedName, pack: Message, started: Time, many: u32) -> Claim {
+        let front = Some(many);
+        Claim { name, message: pack, started, grip: Grip::Ours, ticket: None, front, behind: None }
     }
 
     pub(super) fn of_group(name: ClaimedName, message: Message, ticket: Ticket, started: Time) -> Claim {
-        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket), front: false, behind: None }
+        Claim { name, message, started, grip: Grip::Ours, ticket: Some(ticket), front: None, behind: None }
     }
 
     /// The ticket of a group's message, and the group.
@@ -175,13 +181,13 @@ impl Claim {
             return self.dead(queue, record);
         }
         self.part_from_rest(queue)?;
-        let in_hand = self.front && self.in_hand();
+        let in_hand = self.front.is_some() && self.in_hand();
         let untouched = record.is_none() && (again, counting) == (Again::Now, Counting::Uncounted);
         if in_hand && untouched && self.grip == Grip::Ours {
             return self.put_back_whole(queue);
         }
         // One whose job is alive goes back as it is, with the lock that is on it: nobody gets it before that job is over.
-        if self.front && (!in_hand || self.grip == Grip::Ours) {
+        if self.front.is_some() && (!in_hand || self.grip == Grip::Ours) {
             return self.leave_front(queue, Ending::Again(again, counting), record);
         }
         let name = match counting {
@@ -216,7 +222,7 @@ impl Claim {
     /// After `Ok` it is in `dead/`, also after a power cut, unless the queue says `sync = none`.
     pub fn dead(mut self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         self.part_from_rest(queue)?;
-        if self.front {
+        if self.front.is_some() {
             return self.leave_front(queue, Ending::Dead, record);
         }
         if self.is_pack() {

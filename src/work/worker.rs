@@ -66,6 +66,7 @@ pub fn run(queue: Queue, command: &Command, options: &Options, observer: &mut dy
         gathered: Vec::new(),
         gather_until: None,
         batch_most,
+        singly: 0,
         stragglers: Vec::new(),
         buffer: vec![0; CHUNK],
         look_at: now,
@@ -110,6 +111,8 @@ struct Worker<'w> {
     /// When that batch starts at the latest, once it has begun.
     gather_until: Option<Instant>,
     batch_most: usize,
+    /// So many messages are claimed one by one: together they fit in no frame.
+    singly: u32,
     /// The stderr of jobs that are over and have left children behind, oldest first.
     stragglers: Vec<Relay>,
     buffer: Vec<u8>,

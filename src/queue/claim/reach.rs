@@ -6,7 +6,7 @@ use crate::queue::Queue;
 use crate::queue::browse::Place;
 use crate::queue::error::Result;
 use crate::queue::message::Message;
-use crate::queue::name::{ClaimedName, Lease, Name, Token};
+use crate::queue::name::{ClaimedName, Hand, Lease, Name, Token};
 use crate::queue::pace::{Gate, HeldBack};
 use crate::queue::pack::{FEW, HANDFUL, HeldPack};
 use crate::queue::settle::Claim;
@@ -45,8 +45,8 @@ enum Part {
     Whole,
     /// Its first message, and the others wait behind that.
     InHand,
-    /// Its first message, and the others are out of reach as long: the disk is too full to take it out.
-    Front,
+    /// So many of its first messages, and the others are out of reach as long: the disk is too full to take these out.
+    Front(u32),
 }
 
 impl Queue {
@@ -78,14 +78,17 @@ impl Queue {
         if in_hand && (many > handful || last) && self.opened_handfuls(dir, pack, &message, handful, last)? {
             return Ok(Reached::Opened);
         }
-        let part = if in_hand && (2..=handful).contains(&many) && intact() {
+        // With more than that there was no room to divide it.
+        let part = if in_hand && many > 1 && intact() {
             Part::InHand
         } else if whole && !expired && many <= most && intact() {
             Part::Whole
         } else {
             match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
-                // A full disk must be drainable: its first message is claimed where it stands, with the pack around it.
-                Err(error) if error.no_room() && !expired && intact() => Part::Front,
+                // A full disk must be drainable: its first messages are claimed where they stand, with the pack around them.
+                Err(error) if error.no_room() && !expired && intact() => {
+                    Part::Front(if whole && self.locks_apart() { now.min(most).max(1) } else { 1 })
+                }
                 opened => {
                     opened?;
                     // For those who glanced while its messages stood nowhere.
@@ -129,7 +132,12 @@ impl Queue {
         let name = Name { attempts: pack.name.attempts.next(), ..pack.name.clone() };
         let claimed = ClaimedName {
             name,
-            lease: if part == Part::InHand { Lease::Front(self.own_hand()) } else { lease },
+            lease: match part {
+                Part::InHand => Lease::Front(self.own_hand()),
+                // Who is lost with them has begun none of those behind them.
+                Part::Front(2..) => Lease::Front(Hand::NONE),
+                Part::Front(_) | Part::Whole => lease,
+            },
             token,
         };
         if !self.take(dir, &pack.file_name, &claimed, permit, message.file())? {
@@ -139,7 +147,8 @@ impl Queue {
         Ok(Reached::Claimed(Box::new(match part {
             Part::Whole => Claim::new(claimed, *message, now),
             Part::InHand => Claim::with_rest(claimed, *message, now)?,
-            Part::Front => Claim::front(claimed, *message, now)?,
+            Part::Front(many @ 2..) => Claim::fronts(claimed, *message, now, many),
+            Part::Front(_) => Claim::front(claimed, *message, now)?,
         })))
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a pack that was claimed whole, where not all of its messages end alike.
+//! The end of a pack that was claimed, whole or only its first messages, where not all of it ends alike.
 
 use super::open::Opening;
 use super::{Held, bucket};
@@ -7,7 +7,8 @@ use crate::queue::history::{self, Attempt, History, Record};
 use crate::queue::name::{Id, Name, State, home};
 use crate::queue::seq::Seq;
 use crate::queue::settle::{Again, Claim, Counting, Settled};
-use crate::queue::{Queue, Uid};
+use crate::queue::{Queue, Sync, Uid};
+use std::time::Duration;
 
 /// How one message of a pack ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +21,12 @@ pub enum Ending {
 impl Claim {
     /// Whether this is a pack, and so several messages.
     pub fn is_pack(&self) -> bool {
-        self.name().pack.is_some() && !self.front
+        self.name().pack.is_some() && self.front != Some(1)
     }
 
     /// How many messages are claimed with it.
     pub fn messages(&self) -> u32 {
-        if self.front { 1 } else { self.name().count() }
+        self.front.unwrap_or_else(|| self.name().count())
     }
 
     /// Whether a message is among them.
@@ -45,7 +46,7 @@ impl Claim {
     /// [`Error::Damaged`] in the place of one that fails its check.
     pub fn each_packed(&self) -> impl Iterator<Item = (Id, Uid, Result<&[u8]>)> {
         self.message().packed(self.name()).into_iter().flat_map(move |packed| {
-            packed.each().map(move |(index, held)| {
+            packed.each().take(self.messages() as usize).map(move |(index, held)| {
                 let body = match held {
                     Held::Whole(body) => Ok(body),
                     Held::Bad(_) => Err(Error::Damaged {
@@ -63,30 +64,92 @@ impl Claim {
     ///
     /// Killed before the one rename that decides: all are still claimed. After it: recovery finishes. What was
     /// dead-lettered is durable after `Ok`, unless the queue says `sync = none`.
+    ///
+    /// # Errors
+    /// Where there is no room for it: of a pack of which only the first are claimed nothing is settled, and it goes back.
     pub fn settle_each(
         self,
+        queue: &Queue,
+        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
+    ) -> Result<Vec<(Id, Settled)>> {
+        if !self.is_pack() {
+            return Err(Error::Refused { why: "this is no pack".into() });
+        }
+        let settled = match self.front {
+            None => self.take_apart(queue, each),
+            Some(_) => self.take_apart_or_back(queue, each),
+        };
+        self.release(queue);
+        queue.wake();
+        settled
+    }
+
+    /// [`Claim::settle_each`] with the room of the reserve, where only the first messages of the pack are claimed.
+    fn take_apart_or_back(
+        &self,
+        queue: &Queue,
+        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
+    ) -> Result<Vec<(Id, Settled)>> {
+        match self.take_apart_with_reserve(queue, each) {
+            Err(error) if error.no_room() => {
+                let delays = self.ids().map(|id| self.delay_of(queue, each(id).0)).collect::<Result<Vec<_>>>()?;
+                match self.go_back(queue, delays.into_iter().max().unwrap_or_default()) {
+                    Err(gone) if !gone.missing() => Err(gone),
+                    _ => Err(error),
+                }
+            }
+            settled => settled,
+        }
+    }
+
+    fn take_apart_with_reserve(
+        &self,
+        queue: &Queue,
+        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
+    ) -> Result<Vec<(Id, Settled)>> {
+        match self.take_apart(queue, each) {
+            // Unless it came out already, and its place had no room.
+            Err(error) if error.no_room() && self.is_claimed(queue)? => {
+                queue.give_reserve()?;
+                self.take_apart(queue, each)
+            }
+            settled => settled,
+        }
+    }
+
+    /// What is claimed comes out of its pack, and each goes where its ending says; what is not claimed is left behind.
+    fn take_apart(
+        &self,
         queue: &Queue,
         each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
     ) -> Result<Vec<(Id, Settled)>> {
         let mut settled = Vec::new();
         let mut opening = queue.opening()?;
         let history = self.message().history()?;
-        let Some(packed) = self.message().packed(self.name()) else {
-            return Err(Error::Refused { why: "this is no pack".into() });
-        };
-        let pattern = packed.header.pattern()?;
-        for (index, held) in packed.each() {
-            // What is damaged stays in the pack, which is set aside with it.
-            let Held::Whole(body) = held else { continue };
+        let mut put = |index: u32, parts: (&[u8], &[u8])| {
             let id = self.name().of_packed(index).id;
             let (ending, record) = each(id);
-            let line = pattern.line(index, body);
-            settled.push((id, self.put(queue, &mut opening, index, (&line, body), ending, record, &history)?));
+            settled.push((id, self.put(queue, &mut opening, index, parts, ending, record, &history)?));
+            Result::Ok(())
+        };
+        match self.message().packed(self.name()) {
+            Some(packed) if self.is_pack() => {
+                let pattern = packed.header.pattern()?;
+                for (index, held) in packed.each().take(self.messages() as usize) {
+                    // What is damaged stays in the pack, which is set aside with it.
+                    if let Held::Whole(body) = held {
+                        put(index, (&pattern.line(index, body), body))?;
+                    }
+                }
+            }
+            _ => {
+                let body = self.message().small_body().unwrap_or_default();
+                put(self.name().window().start, (self.message().line(), body))?;
+            }
         }
-        let there = opening.commit(&*queue.claimed_in(self.claimed_as())?, &self.claimed_name(), self.name(), None);
-        self.release(queue);
-        queue.wake();
-        if !there? {
+        let left = self.behind_front().map(|name| name.to_string());
+        let dir = &*queue.claimed_in(self.claimed_as())?;
+        if !opening.commit(dir, &self.claimed_name(), self.name(), left.as_deref())? {
             return Err(Error::Lost { id: self.id() });
         }
         let dead = settled.iter().filter(|(_, settled)| *settled == Settled::Dead).count() as u64;
@@ -140,65 +203,61 @@ impl Claim {
         })
     }
 
-    /// The pack without its first message, as it stood before that was claimed; `None` where that was all.
+    /// The pack without its first messages, as it stood before they were claimed; `None` where they were all.
     fn behind_front(&self) -> Option<Name> {
-        let name = self.name();
-        let pack = Some(name.count() - 1).filter(|&left| left > 0)?;
-        Some(Name { id: name.id.after(1), pack: Some(pack), attempts: name.attempts.previous(), ..name.clone() })
+        let (name, many) = (self.name(), self.messages());
+        let pack = Some(name.count() - many).filter(|&left| left > 0)?;
+        Some(Name { id: name.id.after(many), pack: Some(pack), attempts: name.attempts.previous(), ..name.clone() })
     }
 
-    /// Acknowledges the first message of a pack: the pack goes back without it, by its name alone. `None` when it is gone.
+    /// Acknowledges the first messages of a pack: it goes back without them, by its name alone. `None` when it is gone.
     pub(in crate::queue) fn ack_front(&self, queue: &Queue) -> Result<Option<Settled>> {
         let dir = &*queue.claimed_in(self.claimed_as())?;
+        let durable = queue.settings.sync() == Sync::All;
         let ended = match self.behind_front() {
             None => queue.disk.unlink(dir, self.claimed_name()).map_err(Error::from),
             Some(left) => {
-                queue.move_into(dir, &self.claimed_name(), &home(State::Ready, &left, None), &left.to_string())
+                let below = home(State::Ready, &left, None);
+                queue.move_into(dir, &self.claimed_name(), &below, &left.to_string()).and_then(|()| match durable {
+                    true => queue.flush_moved(self.message().file(), &below),
+                    false => Ok(()),
+                })
             }
         };
         match ended {
             Err(error) if error.missing() => Ok(None),
             ended => {
                 ended?;
+                if durable {
+                    queue.disk.sync_dir(dir)?;
+                }
                 queue.wake();
                 Ok(Some(if queue.settings.retain().is_some() { Settled::Unkept } else { Settled::Acked }))
             }
         }
     }
 
-    /// The first message of a pack was not acknowledged: it gets a file of its own after all. Where there is still no room
-    /// for that, it goes back with its pack, unless it is to be dead.
+    /// The first messages of a pack were not acknowledged: they get files of their own after all. Where there is still no room
+    /// for that, they go back with their pack, for as long as they were to wait, unless they are to be dead.
     pub(in crate::queue) fn leave_front(
         self,
         queue: &Queue,
         ending: Ending,
         record: Option<Attempt>,
     ) -> Result<Settled> {
-        let settled = match self.take_front(queue, ending, record.clone()) {
-            // Unless it came out already, and its place had no room.
-            Err(error) if error.no_room() && self.is_claimed(queue)? => {
-                queue.give_reserve()?;
-                self.take_front(queue, ending, record.clone())
-            }
-            settled => settled,
-        };
-        let settled = match settled {
+        let settled = match self.take_apart_with_reserve(queue, &mut |_| (ending, record.clone())) {
             Err(Error::Lost { .. }) if self.in_hand() => self.already(queue, record),
             Err(error) if error.no_room() && ending != Ending::Dead => {
-                match queue.send_back(self.claimed_as()) {
+                match self.delay_of(queue, ending).and_then(|delay| self.go_back(queue, delay)) {
                     // It came out, and there was no room to bring it to its place: recovery does that.
                     Err(gone) if gone.missing() => Err(error),
-                    back => back.map(|()| Settled::Ready),
+                    back => back,
                 }
             }
-            settled => settled,
+            settled => settled.map(|each| each.first().map_or(Settled::Already, |(_, settled)| *settled)),
         };
         self.release(queue);
         queue.wake();
-        if matches!(settled, Ok(Settled::Dead)) {
-            // A count for people: no reason to fail.
-            let _ = Seq::lock(queue).and_then(|mut seq| seq.count(0, 1));
-        }
         settled
     }
 
@@ -206,20 +265,25 @@ impl Claim {
         Ok(queue.there(queue.disk.stat_at(&*queue.claimed_in(self.claimed_as())?, self.claimed_name()))?.is_some())
     }
 
-    fn take_front(&self, queue: &Queue, ending: Ending, record: Option<Attempt>) -> Result<Settled> {
-        let (index, history) = (self.name().window().start, self.message().history()?);
-        let mut opening = queue.opening()?;
-        let parts = (self.message().line(), self.message().small_body().unwrap_or_default());
-        let settled = self.put(queue, &mut opening, index, parts, ending, record, &history)?;
-        let left = self.behind_front().map(|name| name.to_string());
-        match opening.commit(
-            &*queue.claimed_in(self.claimed_as())?,
-            &self.claimed_name(),
-            self.name(),
-            left.as_deref(),
-        )? {
-            true => Ok(settled),
-            false => Err(Error::Lost { id: self.id() }),
+    fn delay_of(&self, queue: &Queue, ending: Ending) -> Result<Duration> {
+        match ending {
+            Ending::Again(again, _) => queue.delay(again, self.name().attempts),
+            Ending::Acked | Ending::Dead => Ok(Duration::ZERO),
         }
+    }
+
+    /// The pack goes back as it was before it was claimed, all of it: at once where it need not wait, or can't.
+    fn go_back(&self, queue: &Queue, delay: Duration) -> Result<Settled> {
+        if !delay.is_zero() {
+            let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
+            let due = queue.disk.now().plus(delay);
+            let below = home(State::Delayed, &name, Some(due));
+            let dir = &*queue.claimed_in(self.claimed_as())?;
+            match queue.move_into(dir, &self.claimed_name(), &below, &name.delayed(due)) {
+                Err(error) if error.no_room() => (),
+                moved => return moved.map(|()| Settled::Delayed { due }),
+            }
+        }
+        queue.send_back(self.claimed_as()).map(|()| Settled::Ready)
     }
 }

@@ -59,7 +59,7 @@ impl Claim {
     fn acknowledge(&self, queue: &Queue, record: Option<Attempt>) -> Result<Settled> {
         let record = record.filter(|_| queue.settings.retain().is_some());
         let ended = match self.ticket() {
-            None if self.front => self.ack_front(queue),
+            None if self.front.is_some() => self.ack_front(queue),
             Some((ticket, mark)) => self.ack_in_group(queue, ticket, mark, record.as_ref()),
             None => self.ack_alone(queue, record.as_ref()),
         };

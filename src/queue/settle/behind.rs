@@ -56,12 +56,15 @@ impl Claim {
             Behind { header, pattern, bytes: pack.take_body().unwrap_or_default(), start, since: started, job: None };
         let message = behind.message(pack, name.name.window().start)?;
         let behind = Some(Box::new(behind));
-        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: true, behind })
+        Ok(Claim { name, message, started, grip: Grip::Ours, ticket: None, front: Some(1), behind })
     }
 
-    /// How many messages wait behind this one: they are in nobody's hands, and come next.
+    /// How many messages wait behind this one or these: they are in nobody's hands, and come next.
     pub fn waiting(&self) -> u32 {
-        if self.front && self.in_hand() { self.name().count() - 1 } else { 0 }
+        match self.front {
+            Some(many) if self.in_hand() => self.name().count() - many,
+            _ => 0,
+        }
     }
 
     /// For how long messages have waited behind this one or those before it.
@@ -71,7 +74,9 @@ impl Claim {
 
     /// Whether a message waits behind this one.
     pub fn has_waiting(&self, id: Id) -> bool {
-        id.since(self.id()).is_some_and(|further| (1..=u64::from(self.waiting())).contains(&further))
+        let first = u64::from(self.messages());
+        let waiting = first..first + u64::from(self.waiting());
+        id.since(self.id()).is_some_and(|further| waiting.contains(&further))
     }
 
     /// [`Claim::ack`], and the claim of the next message that waits behind this one, with the same rename; `None` where there is
@@ -101,7 +106,7 @@ impl Claim {
         behind.job = None;
         let message = behind.message(message, next.name.window().start)?;
         let (started, behind) = (queue.disk.now(), Some(behind));
-        let next = Claim { name: next, message, started, grip: Grip::Ours, ticket: None, front: true, behind };
+        let next = Claim { name: next, message, started, grip: Grip::Ours, ticket: None, front: Some(1), behind };
         Ok((Settled::Acked, Some(next)))
     }
 
@@ -196,7 +201,13 @@ impl Queue {
     pub(in crate::queue) fn lets_wait(&self) -> bool {
         self.lets_claim_together()
             && self.settings.sync() != Sync::All
-            && matches!(self.store, Store::Trusted | Store::Memory | Store::Overlay)
+            && self.store != Store::SmallBtrfs
+            && self.locks_apart()
+    }
+
+    /// Whether a lock on a byte of a file and one on the file have nothing to do with each other.
+    pub(in crate::queue) fn locks_apart(&self) -> bool {
+        matches!(self.store, Store::Trusted | Store::SmallBtrfs | Store::Memory | Store::Overlay)
             && self.disk.locks_bytes()
     }
 

@@ -64,7 +64,7 @@ impl Queue {
                 started: stat.changed,
                 grip,
                 ticket: Some(ticket),
-                front: false,
+                front: None,
                 behind: None,
             });
         }
@@ -72,8 +72,8 @@ impl Queue {
         match message::load(&self.disk, file, stat, Depth::Header)? {
             Content::Message(message) => {
                 // A receipt is for one message: of a pack that is claimed, for the first of it.
-                let front = name.name.pack.is_some();
-                let message = if front { message.unpacked(name.name.window().start)? } else { *message };
+                let front = name.name.pack.map(|_| 1);
+                let message = if front.is_some() { message.unpacked(name.name.window().start)? } else { *message };
                 Ok(Claim { name, message, started: stat.changed, grip, ticket: None, front, behind: None })
             }
             Content::Placeholder(_) => Err(Error::Damaged { path, why: "it was never finished".into() }),

@@ -35,6 +35,12 @@ impl Worker<'_> {
         let settled = match why {
             NotStarted::Unacknowledged(error) => Err(error),
             NotStarted::Gone => Ok(()),
+            NotStarted::Mixed if claim.waiting() > 0 => {
+                // There is no room for files.
+                self.singly = claim.messages();
+                self.totals.put_back += u64::from(claim.messages());
+                claim.nack(&self.queue, Again::Now, Counting::Uncounted, None).map(|_| ())
+            }
             NotStarted::Mixed => {
                 // Each becomes a file of its own, and is claimed and judged by itself.
                 self.totals.put_back += u64::from(claim.messages());

@@ -23,6 +23,7 @@ impl Worker<'_> {
         if self.gathered.is_empty() {
             self.gather_until = Instant::now().checked_add(batch.linger);
         }
+        self.singly = self.singly.saturating_sub(claim.messages());
         self.gathered.push(*claim);
         self.full_batch();
     }
@@ -30,7 +31,9 @@ impl Worker<'_> {
     /// How many messages the next claim may bring: a pack is for batches, where none of it needs a look of its own.
     pub(super) fn want(&mut self) {
         let most = match self.options.batch {
-            Some(_) if self.options.skip == Skip::None => u32::try_from(self.batch_most).unwrap_or(u32::MAX),
+            Some(_) if self.options.skip == Skip::None && self.singly == 0 => {
+                u32::try_from(self.batch_most).unwrap_or(u32::MAX)
+            }
             _ => 1,
         };
         let left = self.options.until.count.map_or(u64::MAX, |count| count.saturating_sub(self.handled));

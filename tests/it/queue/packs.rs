@@ -2,6 +2,7 @@
 
 mod apart;
 mod found;
+pub mod fronts;
 pub mod hand;
 mod own;
 mod parts;

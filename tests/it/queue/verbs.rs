@@ -4,7 +4,7 @@
 use super::judge::fsck;
 use super::ledger::Lasting;
 use super::mess;
-use super::packs::{self, hand};
+use super::packs::{self, fronts, hand};
 use super::unique;
 use super::world::{
     MAX_ATTEMPTS, NEW, OTHER, Promise, Q, World, body_of, claim_one, due_at, lasting, unexpected, urgent,
@@ -192,6 +192,10 @@ pub const VERBS: &[Verb] = &[
     verb("dead of a pack", packs::sent, packs::dead),
     verb("the messages of a pack end each in its way", packs::sent, packs::settle_each),
     verb("the messages of a pack end each in its way, and some are kept", packs::kept, packs::settle_each),
+    verb("ack of the first of a pack", packs::sent, fronts::ack),
+    verb("nack of the first of a pack for later", packs::sent, fronts::nack),
+    verb("the first of a pack end each in its way", packs::sent, fronts::settle_each),
+    verb("recover of the first of a pack", fronts::lost, fronts::recover),
     verb("recover of a pack", packs::lost, |world, disk| packs::recover(world, disk, None)),
     verb("recover of a pack, for the last time", packs::lost_at_last, |world, disk| {
         packs::recover(world, disk, Some("dead"))
