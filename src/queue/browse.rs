@@ -6,7 +6,7 @@ mod ready;
 pub use one::Times;
 
 use super::Queue;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::name::{self, ClaimedName, Id, Lease, Name, State, ready_priority};
 use crate::fs::{Dir, Kind};
 use crate::time::Time;
@@ -78,6 +78,9 @@ impl Place {
     }
 }
 
+/// How often to look where nothing was found, and something may have moved meanwhile.
+pub(super) const LOOKS: u32 = 2;
+
 /// How many names are sorted at once: a directory with more is read several times, so that memory stays bounded.
 const SORTED_AT_ONCE: usize = 32 << 10;
 
@@ -106,6 +109,37 @@ impl Queue {
             }
             Ok(ControlFlow::Continue(()))
         })
+    }
+
+    /// [`Queue::each_place`] for several states, one after the other. Where there was nothing in any of them all are looked at
+    /// again: what goes back to one that was read, as from a worker that is lost, is in none.
+    ///
+    /// What can't be read hides nothing of the others; it comes back.
+    pub fn each_place_in(
+        &self,
+        states: &[State],
+        mut each: impl FnMut(Place, &Dir) -> Result<ControlFlow<()>>,
+    ) -> Vec<Error> {
+        let (mut met, mut broken) = (false, false);
+        for _ in 0..LOOKS {
+            let mut failed = Vec::new();
+            for &state in states {
+                let read = self.each_place(state, |place, dir| {
+                    met = true;
+                    let then = each(place, dir)?;
+                    broken |= then.is_break();
+                    Ok(then)
+                });
+                failed.extend(read.err());
+                if broken {
+                    return failed;
+                }
+            }
+            if met || states.len() == 1 || !failed.is_empty() {
+                return failed;
+            }
+        }
+        Vec::new()
     }
 
     /// [`Queue::each_place`], with a pack as one.

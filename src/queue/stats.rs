@@ -1,6 +1,7 @@
 //! How a queue stands, from its names and `seq`: nothing is opened but that one file, nothing is locked.
 
 use super::Queue;
+use super::browse::LOOKS;
 use super::error::Result;
 use super::name::{Bucket, State, WHY};
 use super::pause::Pause;
@@ -44,10 +45,16 @@ impl Queue {
     pub fn stats(&self) -> Result<Stats> {
         let now = self.disk.now();
         let mut stats = Stats::default();
-        (stats.ready, stats.oldest_ready_age) = self.count(State::Ready, now)?;
-        (stats.delayed, _) = self.count(State::Delayed, now)?;
-        (stats.claimed, stats.oldest_claimed_age) = self.count(State::Claimed, now)?;
-        (stats.dead, stats.oldest_dead_age) = self.count(State::Dead, now)?;
+        // Where there was nothing it may have gone back meanwhile, to what was read before.
+        for _ in 0..LOOKS {
+            (stats.ready, stats.oldest_ready_age) = self.count(State::Ready, now)?;
+            (stats.delayed, _) = self.count(State::Delayed, now)?;
+            (stats.claimed, stats.oldest_claimed_age) = self.count(State::Claimed, now)?;
+            (stats.dead, stats.oldest_dead_age) = self.count(State::Dead, now)?;
+            if stats.ready + stats.delayed + stats.claimed + stats.dead > 0 {
+                break;
+            }
+        }
         (stats.done, _) = self.count(State::Done, now)?;
         stats.damaged = self.count_damaged()?;
         let totals = seq::totals(self)?.unwrap_or_default();

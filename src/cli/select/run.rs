@@ -68,26 +68,24 @@ impl<'r> Run<'r> {
     }
 
     fn walk(&mut self) -> Result<()> {
-        for &state in &self.scope.walk {
-            if self.full() {
-                return Ok(());
+        if self.full() {
+            return Ok(());
+        }
+        let mut stopped = None;
+        let unread = self.queue.each_place_in(&self.scope.walk, |place, _| match self.offer(&place) {
+            Ok(_) if self.full() => Ok(ControlFlow::Break(())),
+            Ok(_) => Ok(ControlFlow::Continue(())),
+            Err(error) => {
+                stopped = Some(error);
+                Ok(ControlFlow::Break(()))
             }
-            let mut stopped = None;
-            let walked = self.queue.each_place(state, |place, _| match self.offer(&place) {
-                Ok(_) if self.full() => Ok(ControlFlow::Break(())),
-                Ok(_) => Ok(ControlFlow::Continue(())),
-                Err(error) => {
-                    stopped = Some(error);
-                    Ok(ControlFlow::Break(()))
-                }
-            });
-            if let Some(error) = stopped {
-                return Err(error);
-            }
-            // A directory that can't be read does not hide the others, and is never taken for an empty one.
-            if let Err(error) = walked {
-                self.tally.failed(&error.into());
-            }
+        });
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        // A directory that can't be read does not hide the others, and is never taken for an empty one.
+        for error in unread {
+            self.tally.failed(&error.into());
         }
         Ok(self.queue.still_here()?)
     }

@@ -8,7 +8,8 @@ use crate::queue::world::{PLAIN, Q, World, body_of, claim_one};
 use crate::support::inject::{Injected, Plan};
 use mq::fs::Disk;
 use mq::queue::name::{Id, Lease, State};
-use mq::queue::{Claim, Found, Queue, Repair, Scout};
+use mq::queue::{Claim, Envelope, Found, Queue, Repair, Scout};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -248,7 +249,7 @@ fn home_before_each_step(world: &World, mut look: impl FnMut(&Queue, &dyn Fn() -
 }
 
 /// How much of what is ready is seen at least.
-fn least(world: &World, look: fn(&Queue) -> usize) -> usize {
+fn least(world: &World, look: impl Fn(&Queue) -> usize) -> usize {
     let mut least = usize::MAX;
     home_before_each_step(world, |queue, _| least = least.min(look(queue)));
     least
@@ -294,6 +295,56 @@ fn whoever_lists_nothing_while_a_pack_comes_home_looks_again() {
     world.machine.mkdir(format!("{Q}/ready/7/{}", &spent[17..33]));
     assert_eq!(least(&world, listed), COUNT as usize);
     assert_eq!(least(&world, counted), COUNT as usize);
+}
+
+/// It was claimed when what is ready was read, and is ready when the claims are.
+#[test]
+fn whoever_lists_nothing_while_a_claim_is_recovered_looks_again() {
+    let mut world = World::empty(PLAIN, 1);
+    let disk = world.machine.disk();
+    world.send(&disk, Q, b"of a worker that is lost", Envelope::default()).unwrap();
+    drop(claim_one(&world.open(), Lease::Live).unwrap());
+    let listed = |queue: &Queue| {
+        let mut seen = 0;
+        let unread = queue.each_place_in(&[State::Ready, State::Delayed, State::Claimed], |_, _| {
+            seen += 1;
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(unread.is_empty(), "{unread:?}");
+        seen
+    };
+    let counted = |queue: &Queue| {
+        let stats = queue.stats().unwrap();
+        assert_eq!((stats.sent_total, stats.acked_total), (1, 0));
+        usize::try_from(stats.ready + stats.claimed).unwrap()
+    };
+    assert!(least(&world, listed) > 0);
+    assert!(least(&world, counted) > 0);
+}
+
+#[test]
+fn a_list_that_is_ended_is_not_begun_again_and_what_cannot_be_read_hides_nothing() {
+    let mut world = World::empty(PLAIN, 1);
+    let disk = world.machine.disk();
+    for body in ["1", "2"] {
+        world.send(&disk, Q, body.as_bytes(), Envelope::default()).unwrap();
+    }
+    drop(claim_one(&world.open(), Lease::Live).unwrap());
+    for (ends, expected) in [(true, 1), (false, 2)] {
+        let mut seen = 0;
+        let unread = world.open().each_place_in(&[State::Ready, State::Claimed], |_, _| {
+            seen += 1;
+            Ok(if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        assert_eq!((seen, unread.len()), (expected, 0));
+    }
+    let broken = world.refusing(|step| (step == "open_dir ready").then_some(Errno::IO));
+    let mut seen = 0;
+    let unread = open(&broken).unwrap().each_place_in(&[State::Ready, State::Claimed], |_, _| {
+        seen += 1;
+        Ok(ControlFlow::Continue(()))
+    });
+    assert_eq!((seen, unread.len()), (1, 1));
 }
 
 #[test]
