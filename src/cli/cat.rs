@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::input::Pieces;
 use super::output::{Closed, Out, on_terminal};
 use super::{Globals, receipts};
 use crate::queue::name::{Id, State};
@@ -71,11 +72,11 @@ fn print(message: &Message) -> Result<()> {
         }
     }
     let mut reader = message.reader();
-    let mut buffer = vec![0; 256 << 10];
+    let mut pieces = Pieces::new();
     loop {
-        let got = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(got) => got,
+        let piece = match pieces.next(|room| reader.read(room)) {
+            Ok([]) => break,
+            Ok(piece) => piece,
             Err(error @ Error::Damaged { .. }) => {
                 // What came before has been printed: say so with the exit code.
                 let _ = out.flush();
@@ -83,7 +84,7 @@ fn print(message: &Message) -> Result<()> {
             }
             Err(error) => return Err(error.into()),
         };
-        match out.bytes(&buffer[..got]) {
+        match out.bytes(piece) {
             Err(error) if error.downcast_ref::<Closed>().is_some() => return Err(error),
             written => written?,
         }

@@ -4,6 +4,7 @@ use super::cat::is_binary;
 use super::claim::{Waiting, paused};
 use super::exit::Exit;
 use super::failure::{Failure, exit_of, say, told};
+use super::input::Pieces;
 use super::output::{Out, on_terminal};
 use super::{Globals, plain};
 use crate::queue::name::Lease;
@@ -135,11 +136,11 @@ fn print(message: &Message, args: &Args) -> Result<()> {
 
 fn each_chunk(message: &Message, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut reader = message.reader();
-    let mut buffer = vec![0; 256 << 10];
+    let mut pieces = Pieces::new();
     loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(()),
-            got => each(&buffer[..got])?,
+        match pieces.next(|room| reader.read(room))? {
+            [] => return Ok(()),
+            piece => each(piece)?,
         }
     }
 }

@@ -10,6 +10,7 @@ mod unique;
 
 use super::exit::Exit;
 use super::failure::{Failure, say};
+use super::input::Pieces;
 use super::{Globals, extend, queues};
 use crate::queue::name::Priority;
 use crate::queue::{Envelope, Queue, Until, check_key, parse_size};
@@ -230,15 +231,15 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         None => Source::stdin(globals),
     };
     let mut draft = queue.draft(envelope)?;
-    let mut buffer = vec![0; 256 << 10];
+    let mut pieces = Pieces::new();
     let mut bar = super::progress::Bytes::new(globals, source.length, "bytes");
     loop {
-        let got = source.read(&mut buffer)?;
-        if got == 0 {
+        let piece = pieces.next(|room| source.read(room))?;
+        if piece.is_empty() {
             break;
         }
-        draft.write(&buffer[..got])?;
-        bar.add(got as u64);
+        draft.write(piece)?;
+        bar.add(piece.len() as u64);
     }
     bar.finish();
     source.whole(draft.size())?;
@@ -293,17 +294,17 @@ fn arguments(globals: &Globals, args: &Args, queue: &Queue, envelope: &Envelope,
 
 fn many_files(args: &Args, queue: &Queue, envelope: &Envelope, files: Vec<Source>, mut ids: Ids) -> Result<Exit> {
     let mut batch = queue.batch()?;
-    let mut buffer = vec![0; 256 << 10];
+    let mut pieces = Pieces::new();
     for mut source in files {
         batch.begin(envelope)?;
         let mut size = 0;
         loop {
-            let got = source.read(&mut buffer)?;
-            if got == 0 {
+            let piece = pieces.next(|room| source.read(room))?;
+            if piece.is_empty() {
                 break;
             }
-            batch.write(&buffer[..got])?;
-            size += got as u64;
+            batch.write(piece)?;
+            size += piece.len() as u64;
         }
         source.whole(size)?;
         held_to_size(args, size)?;

@@ -5,6 +5,7 @@ use super::jsonl;
 use super::{Args, Ids, Newline, finish};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::input::Pieces;
 use crate::cli::{Globals, progress};
 use crate::queue::{Batch, Envelope, Queue};
 use anyhow::{Context, Result};
@@ -82,7 +83,7 @@ struct Sender<'a> {
 impl<'a> Sender<'a> {
     fn all(&mut self) -> Result<()> {
         let stdin = io::stdin();
-        let mut buffer = vec![0; 256 << 10];
+        let mut pieces = Pieces::new();
         loop {
             // A record that is still coming in is part of its batch, so it can be published only when it is whole.
             if let (Some(every), Some((_, began)), false) = (self.args.flush, &self.batch, self.open == Open::Begun) {
@@ -92,16 +93,16 @@ impl<'a> Sender<'a> {
                     continue;
                 }
             }
-            let got = match rustix::io::read(&stdin, &mut buffer) {
+            let piece = match pieces.next(|room| rustix::io::read(&stdin, room)) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(io::Error::from(error)).context("cannot read stdin: not sent"),
-                Ok(got) => got,
+                Ok(piece) => piece,
             };
-            if got == 0 {
+            if piece.is_empty() {
                 break;
             }
-            self.bar.add(got as u64);
-            self.take(&buffer[..got])?;
+            self.bar.add(piece.len() as u64);
+            self.take(piece)?;
         }
         match std::mem::replace(&mut self.open, Open::No) {
             Open::No => (),
