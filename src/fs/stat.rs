@@ -17,10 +17,14 @@ pub(super) fn kind_of(file_type: FileType) -> Kind {
 
 /// See [`super::Steps::settled`].
 #[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // widths differ by system
 pub(super) fn settled(modified: Time) -> bool {
     // What the kernel takes the times of files from: later ones are never before it (current_time() in fs/inode.c).
-    let clock = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    settled_by(time(clock.tv_sec, clock.tv_nsec), modified)
+    let mut clock = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // By the C library, which std asks as well: rustix reads the vDSO by itself, once more, and where valgrind hides that it crashes.
+    // SAFETY: the struct outlives the call.
+    let told = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut clock) } == 0;
+    told && settled_by(time(clock.tv_sec as i64, clock.tv_nsec as i64), modified)
 }
 
 /// Some file systems keep whole seconds, or every second one: ext4 with inodes of 128 bytes, FAT.

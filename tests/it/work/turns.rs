@@ -4,9 +4,8 @@ use super::{Beside, until, written};
 use crate::support::sandbox::Sandbox;
 use mq::fs::{Disk, Noticed, Watch};
 use mq::queue::Queue;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::time::Timespec;
 use std::os::unix::fs::MetadataExt;
 
 /// Which of them have something to hear, at once or after up to 30 s.
