@@ -10,6 +10,9 @@ use crate::queue::settle::{Again, Claim, Counting, Settled};
 use crate::queue::{Queue, Sync, Uid};
 use std::time::Duration;
 
+/// For so long at most a pack waits with those of its messages that are to wait: the others have failed nowhere.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How one message of a pack ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -238,7 +241,7 @@ impl Claim {
     }
 
     /// The first messages of a pack were not acknowledged: they get files of their own after all. Where there is still no room
-    /// for that, they go back with their pack, for as long as they were to wait, unless they are to be dead.
+    /// for that, they go back with their pack, which waits as they were to, and for a second at most; unless they are to be dead.
     pub(in crate::queue) fn leave_front(
         self,
         queue: &Queue,
@@ -274,6 +277,7 @@ impl Claim {
 
     /// The pack goes back as it was before it was claimed, all of it: at once where it need not wait, or can't.
     fn go_back(&self, queue: &Queue, delay: Duration) -> Result<Settled> {
+        let delay = delay.min(PAUSE);
         if !delay.is_zero() {
             let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
             let due = queue.disk.now().plus(delay);

@@ -183,8 +183,8 @@ fn what_is_not_acknowledged_comes_out_and_the_others_are_as_they_were() {
 
 #[test]
 fn where_there_is_still_no_room_they_go_back_with_their_pack_and_wait_as_they_were_to() {
-    let second = Duration::from_secs(1);
-    for (again, state) in [(Again::Now, "ready"), (Again::After(second), "delayed")] {
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    for (again, state) in [(Again::Now, "ready"), (Again::After(second), "delayed"), (Again::After(hour), "delayed")] {
         for counting in [Counting::Counted, Counting::Uncounted] {
             let world = world();
             let claim = claim_first(&world).unwrap();
