@@ -87,7 +87,7 @@ impl Queue {
             match self.open_pack(dir, pack, &message, if expired { 1 } else { most }) {
                 // A full disk must be drainable: its first messages are claimed where they stand, with the pack around them.
                 Err(error) if error.no_room() && !expired && intact() => {
-                    Part::Front(if whole && self.locks_apart() { now.min(most).max(1) } else { 1 })
+                    Part::Front(if whole && self.locks_apart() { now } else { 1 })
                 }
                 opened => {
                     opened?;

@@ -21,6 +21,9 @@ pub enum Ending {
     Dead,
 }
 
+/// How each of the messages that are claimed ends, and what that leaves in its history.
+type Endings<'e> = &'e mut dyn FnMut(Id) -> (Ending, Option<Attempt>);
+
 impl Claim {
     /// Whether this is a pack, and so several messages.
     pub fn is_pack(&self) -> bool {
@@ -70,11 +73,7 @@ impl Claim {
     ///
     /// # Errors
     /// Where there is no room for it: of a pack of which only the first are claimed nothing is settled, and it goes back.
-    pub fn settle_each(
-        self,
-        queue: &Queue,
-        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
-    ) -> Result<Vec<(Id, Settled)>> {
+    pub fn settle_each(self, queue: &Queue, each: Endings<'_>) -> Result<Vec<(Id, Settled)>> {
         if !self.is_pack() {
             return Err(Error::Refused { why: "this is no pack".into() });
         }
@@ -88,11 +87,7 @@ impl Claim {
     }
 
     /// [`Claim::settle_each`] with the room of the reserve, where only the first messages of the pack are claimed.
-    fn take_apart_or_back(
-        &self,
-        queue: &Queue,
-        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
-    ) -> Result<Vec<(Id, Settled)>> {
+    fn take_apart_or_back(&self, queue: &Queue, each: Endings<'_>) -> Result<Vec<(Id, Settled)>> {
         match self.take_apart_with_reserve(queue, each) {
             Err(error) if error.no_room() => {
                 let delays = self.ids().map(|id| self.delay_of(queue, each(id).0)).collect::<Result<Vec<_>>>()?;
@@ -105,11 +100,7 @@ impl Claim {
         }
     }
 
-    fn take_apart_with_reserve(
-        &self,
-        queue: &Queue,
-        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
-    ) -> Result<Vec<(Id, Settled)>> {
+    fn take_apart_with_reserve(&self, queue: &Queue, each: Endings<'_>) -> Result<Vec<(Id, Settled)>> {
         match self.take_apart(queue, each) {
             // Unless it came out already, and its place had no room.
             Err(error) if error.no_room() && self.is_claimed(queue)? => {
@@ -121,11 +112,7 @@ impl Claim {
     }
 
     /// What is claimed comes out of its pack, and each goes where its ending says; what is not claimed is left behind.
-    fn take_apart(
-        &self,
-        queue: &Queue,
-        each: &mut dyn FnMut(Id) -> (Ending, Option<Attempt>),
-    ) -> Result<Vec<(Id, Settled)>> {
+    fn take_apart(&self, queue: &Queue, each: Endings<'_>) -> Result<Vec<(Id, Settled)>> {
         let mut settled = Vec::new();
         let mut opening = queue.opening()?;
         let history = self.message().history()?;
@@ -279,15 +266,12 @@ impl Claim {
     fn go_back(&self, queue: &Queue, delay: Duration) -> Result<Settled> {
         let delay = delay.min(PAUSE);
         if !delay.is_zero() {
-            let name = Name { attempts: self.name().attempts.previous(), ..self.name().clone() };
             let due = queue.disk.now().plus(delay);
-            let below = home(State::Delayed, &name, Some(due));
-            let dir = &*queue.claimed_in(self.claimed_as())?;
-            match queue.move_into(dir, &self.claimed_name(), &below, &name.delayed(due)) {
+            match queue.send_back(self.claimed_as(), Some(due)) {
                 Err(error) if error.no_room() => (),
-                moved => return moved.map(|()| Settled::Delayed { due }),
+                sent => return sent.map(|()| Settled::Delayed { due }),
             }
         }
-        queue.send_back(self.claimed_as()).map(|()| Settled::Ready)
+        queue.send_back(self.claimed_as(), None).map(|()| Settled::Ready)
     }
 }

@@ -180,7 +180,7 @@ impl Claim {
 
     /// Puts the pack back as it was before its first message was claimed.
     pub(super) fn put_back_whole(self, queue: &Queue) -> Result<Settled> {
-        let settled = match queue.send_back(&self.name) {
+        let settled = match queue.send_back(&self.name, None) {
             Err(error) if error.missing() => self.already(queue, None),
             back => back.map(|()| Settled::Ready),
         };
@@ -211,10 +211,14 @@ impl Queue {
             && self.disk.locks_bytes()
     }
 
-    /// A claimed pack becomes ready as it was before its first message was claimed.
-    pub(in crate::queue) fn send_back(&self, claimed: &ClaimedName) -> Result<()> {
+    /// A claimed pack becomes ready as it was before its first message was claimed: at once, or when it is due.
+    pub(in crate::queue) fn send_back(&self, claimed: &ClaimedName, due: Option<Time>) -> Result<()> {
         let name = Name { attempts: claimed.name.attempts.previous(), ..claimed.name.clone() };
-        self.move_into(&*self.claimed_in(claimed)?, &claimed.text(), &home(State::Ready, &name, None), &name.text())
+        let (state, text) = match due {
+            None => (State::Ready, name.text()),
+            Some(due) => (State::Delayed, name.delayed(due)),
+        };
+        self.move_into(&*self.claimed_in(claimed)?, &claimed.text(), &home(state, &name, due), &text)
     }
 
     /// Parts the first message of a claimed pack from what waits behind it, which becomes ready.

@@ -152,7 +152,7 @@ impl Queue {
                     Lease::Front(_) => match Claim::front(name.clone(), *message, stat.changed) {
                         // Whoever claims from it next sets aside what is damaged in it.
                         Err(Error::Damaged { .. }) => {
-                            return match self.send_back(&name) {
+                            return match self.send_back(&name, None) {
                                 Err(error) if error.missing() => Ok(None),
                                 back => back.map(|()| self.wake()).map(|()| None),
                             };

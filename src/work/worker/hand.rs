@@ -101,11 +101,12 @@ impl Worker<'_> {
             // One that was settled meanwhile, by its receipt, has nothing behind it any more.
             match job.claim.put_rest_back(&self.queue) {
                 Ok(()) | Err(crate::queue::Error::Lost { .. }) => (),
-                // They wait for the job, or for room.
-                Err(error) if error.no_room() => job.let_go_at = now.checked_add(AGAIN),
                 Err(error) => {
                     job.let_go_at = now.checked_add(AGAIN);
-                    self.observer.troubled(&error.into(), None);
+                    // On a full disk they wait for the job, or for room.
+                    if !error.no_room() {
+                        self.observer.troubled(&error.into(), None);
+                    }
                 }
             }
         }

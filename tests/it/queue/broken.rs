@@ -230,7 +230,7 @@ fn recover(_: &World, disk: &Disk) -> Result<String> {
 /// The first message of a pack, claimed for a receipt with the pack around it, since the disk was full.
 fn front(world: &mut World) {
     packs::sent(world);
-    let full = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC));
+    let full = world.without_room();
     let claim = claim_one(&open(&full).unwrap(), TIMED).unwrap();
     world.receipts.push((claim.receipt(Q), b"packed 1".to_vec()));
 }

@@ -64,7 +64,7 @@ fn what_is_kept_takes_nothing_of_the_reserve() {
     let mut world = keeping();
     super::packs::reserved(&mut world);
     let claim = claim_one(&world.open(), Lease::Live).unwrap();
-    let disk = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC));
+    let disk = world.without_room();
     assert_eq!(claim.ack(&Queue::open(&disk, Path::new(Q)).unwrap()).unwrap(), Settled::Unkept);
     assert_eq!(world.machine.files("/q/reserve").len(), 8);
 }

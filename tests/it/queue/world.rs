@@ -197,6 +197,11 @@ impl World {
         Disk::new(steps.refusing(refuses))
     }
 
+    /// A process on a disk that has no room for another directory, and so for the opening of a pack.
+    pub fn without_room(&self) -> Disk {
+        self.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC))
+    }
+
     pub fn send(&mut self, disk: &Disk, path: &str, body: &[u8], envelope: Envelope) -> Result<()> {
         self.ledger.sending(body);
         let queue = Queue::open(disk, Path::new(path))?;

@@ -45,10 +45,6 @@ fn told(world: &World) -> (Disk, Arc<Mutex<Vec<String>>>) {
     (disk, steps)
 }
 
-fn full(step: &str) -> Option<Errno> {
-    step.starts_with("make_dir").then_some(Errno::NOSPC)
-}
-
 /// The messages in the pack, by these indexes.
 fn places(queue: &Queue, wanted: impl Fn(u32) -> bool) -> Vec<Place> {
     let mut places = Vec::new();
@@ -203,7 +199,7 @@ fn a_full_disk_delivers_nothing_that_is_expired_or_damaged() {
     let envelope = Envelope { expires: Some(expires(&empty)), ..Envelope::default() };
     let world = pack_of(COUNT, PLAIN, &envelope);
     let refused = |world: &World| {
-        let found = open(&world.refusing(full)).unwrap().claim(&mut Scout::new(), Lease::Live);
+        let found = open(&world.without_room()).unwrap().claim(&mut Scout::new(), Lease::Live);
         assert!(matches!(&found, Err(error) if error.no_room()), "{found:?}");
     };
     let late = world.fork();
@@ -217,7 +213,7 @@ fn a_full_disk_delivers_nothing_that_is_expired_or_damaged() {
     // It is the disk that has no room: any other error is one.
     let broken = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::IO));
     assert!(open(&broken).unwrap().claim(&mut Scout::new(), Lease::Live).is_err());
-    assert!(matches!(open(&world.refusing(full)).unwrap().claim(&mut Scout::new(), Lease::Live), Ok(Found::Claim(_))));
+    assert!(matches!(open(&world.without_room()).unwrap().claim(&mut Scout::new(), Lease::Live), Ok(Found::Claim(_))));
 }
 
 #[test]
@@ -343,7 +339,7 @@ fn only_a_pack_that_can_be_delivered_is_opened_ahead() {
 #[test]
 fn a_failed_message_that_no_room_is_found_for_is_brought_home_later() {
     let world = pack_of(COUNT, PLAIN, &Envelope::default());
-    let receipt = claim_one(&open(&world.refusing(full)).unwrap(), Lease::Timed(Duration::from_secs(60)));
+    let receipt = claim_one(&open(&world.without_room()).unwrap(), Lease::Timed(Duration::from_secs(60)));
     let receipt = receipt.unwrap().receipt(Q);
     let queue = open(&world.refusing(|step| step.starts_with("rename ready to").then_some(Errno::NOSPC))).unwrap();
     let nack = queue.redeem(&receipt, None).unwrap().nack(&queue, Again::Now, Counting::Counted, None);

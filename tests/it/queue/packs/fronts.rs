@@ -1,26 +1,21 @@
 //! A disk too full to divide a pack: a batch gets the first messages of it, and the others wait in it.
 
-use super::{COUNT, any_claimed, bodies, body, open, send, sent};
+use super::parts::{self, world};
+use super::{COUNT, any_claimed, bodies, body, open, sent};
 use crate::queue::ledger::Lasting;
-use crate::queue::survey::Survey;
 use crate::queue::verbs::{only, place_of, record, settled};
 use crate::queue::world::{PLAIN, Q, World, body_of, claim_by, claim_one};
 use mq::fs::Disk;
 use mq::queue::name::{Id, Lease};
-use mq::queue::{Again, Cancelled, Claim, Counting, Ending, Envelope, Error, Outcome, Queue, Result, Scout, Settled};
+use mq::queue::{Again, Cancelled, Claim, Counting, Ending, Error, Outcome, Queue, Result, Scout, Settled};
 use rustix::io::Errno;
 use std::time::Duration;
 
 /// So many are wanted at once: the pack has two more.
 const MANY: u32 = 3;
 
-/// A disk that has no room for another directory, and so for the opening of a pack.
-fn full(world: &World) -> Disk {
-    world.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC))
-}
-
 fn claim_first(world: &World) -> Result<Claim> {
-    claim_of(&open(&full(world))?, MANY, MANY)
+    claim_of(&open(&world.without_room())?, MANY, MANY)
 }
 
 fn claim_of(queue: &Queue, now: u32, most: u32) -> Result<Claim> {
@@ -95,21 +90,9 @@ pub fn recover(world: &mut World, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn world() -> World {
-    let mut world = World::empty(PLAIN, 1);
-    world.machine.stand_still();
-    let disk = world.machine.disk();
-    send(&mut world, &disk, &Envelope::default()).unwrap();
-    world
-}
-
 /// Of each message its state and its attempts, in the order of the ids, which is that of the numbers.
 fn there(world: &World) -> Vec<(String, u32)> {
-    let survey = Survey::of(&world.machine, Q);
-    assert_eq!(survey.wrong, [""; 0]);
-    let mut messages = survey.messages;
-    messages.sort_by(|one, other| one.id.cmp(&other.id));
-    messages.into_iter().map(|seen| (seen.state, seen.attempts)).collect()
+    parts::there(world).into_iter().map(|(state, attempts, _)| (state, attempts)).collect()
 }
 
 fn are(what: &[(&str, u32)]) -> Vec<(String, u32)> {
@@ -130,7 +113,7 @@ fn a_batch_gets_as_many_as_it_wants_of_a_pack_that_cannot_be_divided() {
     // Now, at most, and how many come.
     for (now, most, got) in [(3, 3, 3), (2, 3, 2), (1, 3, 1), (4, 4, 4), (5, 5, 5), (1, 1, 1)] {
         let world = world();
-        let claim = claim_of(&open(&full(&world)).unwrap(), now, most).unwrap();
+        let claim = claim_of(&open(&world.without_room()).unwrap(), now, most).unwrap();
         let expected: Vec<_> = (1..=got).map(body).collect();
         assert_eq!((claim.messages(), bodies(&claim).unwrap()), (got, expected));
         assert_eq!(claim.ids().count(), got as usize);
@@ -144,7 +127,7 @@ fn a_batch_gets_as_many_as_it_wants_of_a_pack_that_cannot_be_divided() {
 fn a_full_disk_is_drained_by_batches() {
     let world = world();
     for (wanted, bodies_of) in [(2, [1, 2].as_slice()), (2, &[3, 4]), (2, &[5])] {
-        let queue = open(&full(&world)).unwrap();
+        let queue = open(&world.without_room()).unwrap();
         let claim = claim_of(&queue, wanted, wanted).unwrap();
         assert_eq!(bodies(&claim).unwrap(), bodies_of.iter().map(|number| body(*number)).collect::<Vec<_>>());
         assert_eq!(claim.ack(&queue).unwrap(), Settled::Acked);
@@ -199,7 +182,7 @@ fn where_there_is_still_no_room_they_go_back_with_their_pack_and_wait_as_they_we
     // Nor is there room for what they would wait in.
     let world = world();
     let claim = claim_first(&world).unwrap();
-    let settled = claim.nack(&open(&full(&world)).unwrap(), Again::After(second), Counting::Counted, None);
+    let settled = claim.nack(&open(&world.without_room()).unwrap(), Again::After(second), Counting::Counted, None);
     assert_eq!((settled.unwrap(), there(&world)), (Settled::Ready, untried("ready")));
 }
 

@@ -7,7 +7,6 @@ use crate::queue::world::{Q, World, body_of, claim_by, claim_one, urgent};
 use mq::fs::{Access, Birth, Disk, File};
 use mq::queue::name::{Lease, State};
 use mq::queue::{Again, Claim, Counting, Error, Found, Outcome, Queue, Result, Scout, Settled};
-use rustix::io::Errno;
 use std::path::Path;
 use std::time::Duration;
 
@@ -368,7 +367,7 @@ fn a_handful_that_is_the_last_only_while_another_pack_is_being_opened_is_not_div
 fn on_a_full_disk_the_last_pack_is_taken_in_hand_undivided() {
     let world = World::empty(crate::queue::world::PLAIN, 1);
     pack_of(&world, 100, 3);
-    let full = world.refusing(|step| step.starts_with("make_dir").then_some(Errno::NOSPC));
+    let full = world.without_room();
     assert_eq!(claim_in_hand(&open(&full).unwrap()).unwrap().waiting(), 99);
 }
 

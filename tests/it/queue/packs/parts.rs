@@ -10,7 +10,8 @@ use mq::queue::{Again, Claim, Counting, Ending, Envelope, Error, Queue, Settled}
 use rustix::io::Errno;
 use std::time::Duration;
 
-fn world() -> World {
+/// One pack, and a clock that stands still.
+pub fn world() -> World {
     let mut world = World::empty(PLAIN, 1);
     world.machine.stand_still();
     let disk = world.machine.disk();
@@ -34,7 +35,7 @@ fn full(world: &World) -> (Queue, Claim) {
 }
 
 /// Of each message that is there: its state, its attempts and its body, in the order of the ids.
-fn there(world: &World) -> Vec<(String, u32, String)> {
+pub fn there(world: &World) -> Vec<(String, u32, String)> {
     let survey = Survey::of(&world.machine, Q);
     assert_eq!(survey.wrong, [""; 0]);
     let mut messages = survey.messages;
